@@ -1,0 +1,254 @@
+"""Radial profiles and the rescaling activations they define (chapter "Rescaling activations").
+
+A profile ``h: [0, inf) -> R`` defines the map ``rho(v) = h(|v|) v / |v|``, ``rho(0) = 0``, on every R^n at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import jvp
+
+Profile = Callable[[Tensor], Tensor]
+
+
+def radius(v: Tensor) -> Tensor:
+    """Euclidean norms |v| along the last dimension, with derivative 0 (of every order) where v = 0.
+
+    The largest entry is divided out first, so no intermediate square over- or underflows.
+
+    Args:
+        v: vectors, shape (..., n) with n >= 1, any real floating dtype.
+
+    Returns:
+        Norms, shape (..., 1), in v's dtype and on its device.
+
+    Raises:
+        TypeError: v is not a real floating tensor.
+        ValueError: v has no last dimension, or an empty one.
+    """
+    if not (isinstance(v, Tensor) and v.is_floating_point()):
+        kind = v.dtype if isinstance(v, Tensor) else type(v).__name__
+        raise TypeError(f"v must be a real floating tensor, got {kind}; convert it with v.to(torch.float64)")
+    if v.ndim == 0 or v.shape[-1] == 0:
+        raise ValueError(f"v must have shape (..., n) with n >= 1, got {tuple(v.shape)}")
+    largest = v.detach().abs().amax(-1, keepdim=True)
+    zero = largest == 0
+    safe = torch.where(zero, 1.0, largest)
+    norm = torch.linalg.vector_norm(torch.where(zero, 1.0, v / safe), dim=-1, keepdim=True)
+    return torch.where(zero, 0.0, safe * norm)
+
+
+def slope_at_zero(profile: Profile, like: Tensor) -> Tensor:
+    """One-sided derivative h'(0+), by forward-mode differentiation at the smallest positive normal number.
+
+    Args:
+        profile: h, differentiable by torch just right of 0.
+        like: tensor whose dtype and device the result takes.
+
+    Returns:
+        h'(0+), a tensor of shape ().
+    """
+    tiny = torch.full((), torch.finfo(like.dtype).tiny, dtype=like.dtype, device=like.device)
+    return jvp(profile, (tiny,), (torch.ones_like(tiny),))[1]
+
+
+def scaling_factor(r: Tensor, profile: Profile, slope: float | Tensor | None = None) -> Tensor:
+    """The factor lambda(r) = h(r) / r, continued to r = 0 by h'(0+) (Definition def-rescaling).
+
+    Args:
+        r: radii >= 0, any shape.
+        profile: h, applied elementwise to positive radii only.
+        slope: h'(0+) where it is known; None differentiates ``profile``.
+
+    Returns:
+        lambda(r), the shape, dtype and device of r.
+
+    Raises:
+        ValueError: ``profile`` changes the shape of what it is given.
+    """
+    zero = r == 0
+    positive = torch.where(zero, 1.0, r)
+    height = profile(positive)
+    if height.shape != r.shape:
+        raise ValueError(
+            f"the profile must act elementwise: it turned shape {tuple(r.shape)} into {tuple(height.shape)}"
+        )
+    at_zero = slope_at_zero(profile, r) if slope is None else slope
+    return torch.where(zero, at_zero, height / positive).to(r.dtype)
+
+
+def rescale(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -> Tensor:
+    """Rescaling rho(v) = h(|v|) v / |v|, rho(0) = 0 (Definition def-rescaling; Ganev et al., section 3).
+
+    The value at v = 0 is exactly 0 and the derivative there is exactly h'(0+) I, which is the derivative of rho
+    when h(0+) = 0. (When the profile jumps at 0, rho has no derivative there and this is a convention.) Each vector
+    is treated alone: no epsilon, no dependence on the rest of the batch.
+
+    Args:
+        v: vectors, shape (..., n), real floating dtype.
+        profile: h, any elementwise callable on positive radii.
+        slope: h'(0+) where it is known; None differentiates ``profile``.
+
+    Returns:
+        rho(v), the shape, dtype and device of v.
+
+    Raises:
+        TypeError: v is not a real floating tensor.
+        ValueError: v has an empty or no last dimension, or the profile is not elementwise.
+
+    Example:
+        >>> rescale(torch.tensor([3.0, 4.0]), lambda r: r**2)
+        tensor([15., 20.])
+    """
+    return scaling_factor(radius(v), profile, slope) * v
+
+
+def jacobian(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -> Tensor:
+    """Derivative D rho(v) = lambda(r) (I - u u^T) + h'(r) u u^T, u = v / r (Proposition prop-jacobian).
+
+    Args:
+        v: vectors, shape (..., n).
+        profile: h, differentiable at the radii of v.
+        slope: h'(0+) where it is known; the derivative at v = 0 is slope * I.
+
+    Returns:
+        Jacobian matrices, shape (..., n, n), dtype and device of v.
+
+    Raises:
+        TypeError, ValueError: as :func:`rescale`.
+    """
+    r = radius(v)
+    zero = r == 0
+    positive = torch.where(zero, 1.0, r)
+    factor = scaling_factor(r, profile, slope).unsqueeze(-1)
+    derivative = jvp(profile, (positive,), (torch.ones_like(positive),))[1].unsqueeze(-1)
+    u = (v / positive).unsqueeze(-1)
+    identity = torch.eye(v.shape[-1], dtype=v.dtype, device=v.device)
+    along = torch.where(zero.unsqueeze(-1), 0.0, derivative - factor)
+    return factor * identity + along * (u @ u.mT)
+
+
+class RadialRescaling(nn.Module):
+    """The rescaling activation of any profile h (Definition def-rescaling).
+
+    Args:
+        profile: h, an elementwise callable on positive radii; an ``nn.Module`` keeps its parameters trainable.
+        slope: h'(0+) where it is known; None differentiates ``profile``.
+        lipschitz: a proven Lipschitz constant of rho, where one is known (``math.inf`` if there is none).
+
+    Raises:
+        TypeError: ``profile`` is not callable.
+
+    Shape:
+        (..., n) to (..., n), for every n.
+    """
+
+    slope: float | None = None
+    lipschitz: float | None = None
+
+    def __init__(self, profile: Profile, *, slope: float | None = None, lipschitz: float | None = None) -> None:
+        super().__init__()
+        if not callable(profile):
+            raise TypeError(f"profile must be a callable h(r), got {type(profile).__name__}")
+        self.h = profile
+        self.slope = slope
+        self.lipschitz = lipschitz
+
+    def profile(self, r: Tensor) -> Tensor:
+        """h(r), elementwise, for radii r > 0 of any shape."""
+        return self.h(r)
+
+    def factor(self, r: Tensor) -> Tensor:
+        """lambda(r) = h(r) / r, and h'(0+) at r = 0, elementwise, for radii r >= 0 of any shape."""
+        return scaling_factor(r, self.profile, self.slope)
+
+    def forward(self, v: Tensor) -> Tensor:
+        return rescale(v, self.profile, self.slope)
+
+
+class StepReLU(RadialRescaling):
+    """Step-ReLU, h(r) = r if r >= 1 else 0: collapses the open unit ball and fixes the rest (Ganev et al.)."""
+
+    slope = 0.0
+    lipschitz = math.inf
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    def profile(self, r: Tensor) -> Tensor:
+        return torch.where(r >= 1, r, 0.0)
+
+
+class Squash(RadialRescaling):
+    """Squashing, h(r) = r^2 / (1 + r^2): maps R^n into the open unit ball; Lipschitz constant 3 sqrt(3) / 8."""
+
+    slope = 0.0
+    lipschitz = 3 * math.sqrt(3) / 8
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    def profile(self, r: Tensor) -> Tensor:
+        return r**2 / (1 + r**2)
+
+
+class _Shifted(RadialRescaling):
+    """A profile with one shift, a number or a trainable parameter (``shift``, shape ())."""
+
+    shift: float | nn.Parameter
+
+    def __init__(self, shift: float, trainable: bool) -> None:
+        nn.Module.__init__(self)
+        if not math.isfinite(shift):
+            raise ValueError(f"shift must be a finite number, got {shift}")
+        self.shift = nn.Parameter(torch.tensor(float(shift))) if trainable else float(shift)
+
+    def extra_repr(self) -> str:
+        shift = self.shift.item() if isinstance(self.shift, nn.Parameter) else self.shift
+        return f"shift={shift:g}, trainable={isinstance(self.shift, nn.Parameter)}"
+
+
+class ShiftedReLU(_Shifted):
+    """Shifted ReLU, h(r) = max(0, r - shift): collapses a ball, shortens the rest; Lipschitz constant 1.
+
+    Args:
+        shift: radius of the collapsed ball, >= 0.
+        trainable: whether the shift is a parameter. Training may push it below 0, where rho jumps at the origin.
+
+    Raises:
+        ValueError: shift is negative or not finite.
+    """
+
+    lipschitz = 1.0
+
+    def __init__(self, shift: float = 1.0, *, trainable: bool = False) -> None:
+        super().__init__(shift, trainable)
+        if shift < 0:
+            raise ValueError(f"shift must be >= 0 (below 0 the activation jumps at the origin), got {shift}")
+
+    def profile(self, r: Tensor) -> Tensor:
+        return torch.relu(r - self.shift)
+
+
+class RadialSigmoid(_Shifted):
+    """Radial sigmoid, h(r) = 1 / (1 + exp(shift - r)). Not continuous at 0: h(0+) = 1 / (1 + exp(shift)) > 0.
+
+    Args:
+        shift: radius at which h is 1/2.
+        trainable: whether the shift is a parameter.
+
+    Raises:
+        ValueError: shift is not finite.
+    """
+
+    lipschitz = math.inf
+
+    def __init__(self, shift: float = 0.0, *, trainable: bool = False) -> None:
+        super().__init__(shift, trainable)
+
+    def profile(self, r: Tensor) -> Tensor:
+        return torch.sigmoid(r - self.shift)

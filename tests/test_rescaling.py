@@ -1,0 +1,239 @@
+"""Rescaling activations: values, equivariance, derivatives, behaviour at 0, and what torch asks of a module."""
+
+import copy
+import io
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.func import jacfwd, jacrev, vmap
+from variants import ACTIVATIONS, DEVICES, DTYPES, JUMPS_AT_ZERO, activations, gaussian, generator, seeds
+
+from radbook import RadialRescaling, RadialSigmoid, ShiftedReLU, Squash, StepReLU, jacobian, rescale
+from radbook.rescaling import radius
+
+EVERY = pytest.mark.parametrize("name", ACTIVATIONS)
+PROFILES = {
+    "step-relu": lambda r: r if r >= 1 else 0.0,
+    "squash": lambda r: r * r / (1 + r * r),
+    "shifted-relu": lambda r: max(0.0, r - 0.25),
+    "shifted-relu-0": lambda r: r,
+    "shifted-relu-trainable": lambda r: max(0.0, r - 0.25),
+    "radial-sigmoid": lambda r: 1 / (1 + math.exp(0.5 - r)),
+    "radial-sigmoid-trainable": lambda r: 1 / (1 + math.exp(0.5 - r)),
+    "tanh": math.tanh,
+    "identity": lambda r: r,
+    "softsign": lambda r: r / (1 + r),
+}
+#: h'(0+), the factor of the derivative at v = 0.
+SLOPES = {"shifted-relu-0": 1.0, "tanh": 1.0, "identity": 1.0, "softsign": 1.0} | {
+    name: math.exp(0.5) / (1 + math.exp(0.5)) ** 2 for name in JUMPS_AT_ZERO
+}
+
+
+def rounding(n, dtype):
+    return 10 * n * torch.finfo(dtype).eps
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("device", DEVICES)
+def test_value_is_the_definition(name, dtype, device):
+    v = gaussian(200, 3, seed=1, dtype=dtype, device=device)
+    got = ACTIVATIONS[name]().to(device)(v)
+    assert got.dtype == dtype and got.device == v.device
+    for vector, value in zip(v.double().cpu(), got.double().cpu(), strict=True):
+        r = math.hypot(*vector.tolist())
+        if abs(r - 1) < 1e-5:
+            continue
+        assert torch.allclose(value, PROFILES[name](r) / r * vector, rtol=rounding(3, dtype), atol=rounding(3, dtype))
+
+
+@given(name=activations, n=st.integers(1, 9), seed=seeds, scale=st.sampled_from([1e-3, 1.0, 30.0]))
+def test_commutes_with_orthogonal_maps(name, n, seed, scale):
+    rho = ACTIVATIONS[name]()
+    v = scale * gaussian(20, n, seed=seed)
+    v = v[(radius(v)[:, 0] - 1).abs() > 1e-9]
+    q = torch.linalg.qr(gaussian(n, n, seed=seed + 1)).Q
+    assert torch.allclose(rho(v @ q.T), rho(v) @ q.T, rtol=0, atol=rounding(n, v.dtype) * max(1.0, scale))
+
+
+@given(name=activations, k=st.integers(1, 5), extra=st.integers(0, 4), seed=seeds)
+def test_restricts_to_isometrically_embedded_subspaces(name, k, extra, seed):
+    rho = ACTIVATIONS[name]()
+    v = gaussian(20, k, seed=seed)
+    j = torch.linalg.qr(gaussian(k + extra, k, seed=seed + 1)).Q
+    v = v[(radius(v)[:, 0] - 1).abs() > 1e-9]
+    assert torch.allclose(rho(v @ j.T), rho(v) @ j.T, rtol=0, atol=rounding(k + extra, v.dtype))
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_exact_at_zero_and_alone_in_its_batch(name, dtype):
+    rho = ACTIVATIONS[name]().to(dtype)
+    v = gaussian(4, 3, seed=2, dtype=dtype)
+    v[1] = 0
+    assert torch.equal(rho(v)[1], torch.zeros(3, dtype=dtype))
+    assert torch.equal(rho(v)[[0, 2, 3]], rho(v[[0, 2, 3]]))
+    derivative = jacrev(rho)(v[1]).detach()
+    assert torch.allclose(
+        derivative, SLOPES.get(name, 0.0) * torch.eye(3, dtype=dtype), rtol=rounding(1, dtype), atol=0
+    )
+    v.requires_grad_()
+    alone = v.detach()[[0]].requires_grad_()
+    assert torch.equal(
+        torch.autograd.grad(rho(v)[0].sum(), v)[0][0], torch.autograd.grad(rho(alone).sum(), alone)[0][0]
+    )
+
+
+@EVERY
+def test_first_and_second_derivatives(name):
+    v = gaussian(5, 3, seed=3).requires_grad_()
+    rho = ACTIVATIONS[name]().double()
+    assert torch.autograd.gradcheck(rho, v)
+    assert torch.autograd.gradgradcheck(rho, v)
+
+
+@EVERY
+def test_second_derivative_at_zero_is_finite(name):
+    v = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
+    (first,) = torch.autograd.grad(
+        (ACTIVATIONS[name]()(v) ** 2).sum() + ACTIVATIONS[name]()(v).sum(), v, create_graph=True
+    )
+    (second,) = torch.autograd.grad(first.sum(), v)
+    assert torch.isfinite(second).all()
+
+
+@given(name=activations, n=st.integers(1, 6), seed=seeds)
+def test_jacobian_formula_is_the_derivative(name, n, seed):
+    rho = ACTIVATIONS[name]().double()
+    v = gaussian(6, n, seed=seed)
+    v[0] = 0
+    expected = vmap(jacrev(rho))(v)
+    assert torch.allclose(jacobian(v, rho.profile, rho.slope), expected, rtol=0, atol=rounding(n, v.dtype))
+    assert torch.allclose(vmap(jacfwd(rho))(v), expected, rtol=0, atol=rounding(n, v.dtype))
+
+
+@given(name=activations, n=st.integers(1, 5), seed=seeds)
+def test_stated_lipschitz_constant_holds_and_is_reached(name, n, seed):
+    rho = ACTIVATIONS[name]()
+    if rho.lipschitz is None or not math.isfinite(rho.lipschitz):
+        return
+    v, w = gaussian(500, n, seed=seed), gaussian(500, n, seed=seed + 1)
+    ratio = (rho(v) - rho(w)).norm(dim=1) / (v - w).norm(dim=1)
+    assert ratio.max() <= rho.lipschitz * (1 + 1e-9)
+    r = torch.linspace(1e-3, 4, 4001, dtype=torch.float64)
+    slopes = rho.profile(r).diff() / r.diff()
+    assert slopes.abs().max() >= rho.lipschitz * (1 - 1e-6)
+
+
+@EVERY
+@pytest.mark.parametrize("device", DEVICES)
+def test_compiles_whole(name, device):
+    torch._dynamo.reset()
+    rho = ACTIVATIONS[name]().to(device)
+    v = gaussian(6, 4, seed=4, dtype=torch.float32, device=device)
+    v[0] = 0
+    v.requires_grad_()
+    compiled = torch.compile(rho, fullgraph=True)
+    assert torch.allclose(compiled(v), rho(v), rtol=rounding(4, v.dtype), atol=0)
+    expected, got = (torch.autograd.grad(f(v).square().sum(), v)[0] for f in (rho, compiled))
+    assert torch.allclose(got, expected, rtol=0, atol=rounding(4, v.dtype))
+
+
+@EVERY
+def test_vmap_is_the_batched_call(name):
+    v = gaussian(7, 4, seed=5)
+    rho = ACTIVATIONS[name]()
+    assert torch.allclose(vmap(rho)(v), rho(v), rtol=0, atol=rounding(4, v.dtype))
+
+
+@pytest.mark.parametrize("make", [ShiftedReLU, RadialSigmoid])
+def test_trainable_shift_trains_saves_and_loads(make):
+    rho = make(0.25, trainable=True)
+    assert [name for name, _ in rho.named_parameters()] == ["shift"]
+    v = gaussian(50, 3, seed=6, dtype=torch.float32)
+    rho(v).square().sum().backward()
+    step = 1e-3
+    up, down = (make(0.25 + s)(v).square().sum() for s in (step, -step))
+    assert float(rho.shift.grad) == pytest.approx(float(up - down) / (2 * step), rel=1e-2)
+    buffer = io.BytesIO()
+    torch.save(rho.state_dict(), buffer)
+    buffer.seek(0)
+    other = make(0.9, trainable=True)
+    other.load_state_dict(torch.load(buffer))
+    assert torch.equal(other(v), rho(v))
+    assert torch.equal(copy.deepcopy(rho)(v), rho(v))
+    assert "shift=0.25, trainable=True" in repr(rho)
+
+
+def test_a_module_as_profile_keeps_its_parameters():
+    class Power(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.exponent = torch.nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, r):
+            return r**self.exponent
+
+    rho = RadialRescaling(Power())
+    v = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
+    rho(v).sum().backward()
+    assert torch.allclose(rho(v), torch.tensor([[15.0, 20.0], [0.0, 0.0]]))
+    assert torch.isfinite(rho.h.exponent.grad)
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.bfloat16, torch.float16])
+def test_norms_reach_the_ends_of_the_exponent_range(dtype):
+    for scale in (torch.finfo(dtype).tiny, 1.0, torch.finfo(dtype).max / 4):
+        v = torch.tensor([[3.0, 4.0], [0.0, 0.0]], dtype=torch.float64) / 5 * scale
+        got = radius(v.to(dtype))[:, 0].double()
+        assert got[1] == 0
+        assert float(got[0]) == pytest.approx(scale, rel=4 * torch.finfo(dtype).eps)
+
+
+def test_factor_is_h_over_r():
+    r = torch.tensor([0.0, 0.5, 2.0], dtype=torch.float64)
+    assert torch.allclose(Squash().factor(r), r / (1 + r**2))
+    assert torch.allclose(StepReLU().factor(r), torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64))
+    assert torch.equal(RadialRescaling(torch.tanh).factor(r)[:1], torch.ones(1, dtype=torch.float64))
+
+
+def test_step_relu_keeps_the_unit_sphere():
+    v = torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.999, 0.0]])
+    assert torch.equal(StepReLU()(v), torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0, 3), (3,), (2, 1, 4, 3)])
+def test_any_batch_shape(shape):
+    assert Squash()(torch.ones(shape)).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: rescale(torch.tensor([1, 2]), torch.tanh), TypeError, "real floating tensor, got torch.int64"),
+        (lambda: rescale([1.0], torch.tanh), TypeError, "got list"),
+        (lambda: rescale(torch.ones(2, dtype=torch.complex64), torch.tanh), TypeError, "complex64"),
+        (lambda: rescale(torch.tensor(1.0), torch.tanh), ValueError, r"shape \(..., n\)"),
+        (lambda: rescale(torch.ones(3, 0), torch.tanh), ValueError, "n >= 1"),
+        (lambda: rescale(torch.ones(3, 2), lambda r: r.sum()), ValueError, "elementwise"),
+        (lambda: RadialRescaling(3.0), TypeError, "callable h"),
+        (lambda: ShiftedReLU(-0.1), ValueError, ">= 0"),
+        (lambda: ShiftedReLU(math.nan), ValueError, "finite"),
+        (lambda: RadialSigmoid(math.inf), ValueError, "finite"),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_nothing_global_changes():
+    before = (torch.get_rng_state(), torch.get_default_dtype())
+    rescale(gaussian(5, 3, seed=7), torch.tanh)
+    jacobian(gaussian(5, 3, seed=8), torch.tanh)
+    assert torch.equal(torch.get_rng_state(), before[0]) and torch.get_default_dtype() == before[1]
+    assert generator(0).initial_seed() == 0
