@@ -1,4 +1,4 @@
-"""Answer checkers for the exercises: each takes the reader's answer and says whether it is right, with a hint if not."""
+"""Answer checkers for the exercises: each takes a reader's answer and says whether it is right, with a hint if not."""
 
 from __future__ import annotations
 

@@ -151,9 +151,9 @@ def mnist(
         images, labels = dataset.data, dataset.targets
     else:
         raise FileNotFoundError(
-            f"MNIST: no {kind}-images-idx3-ubyte and {kind}-labels-idx1-ubyte (plain or .gz) in {root.resolve()} or its "
-            "MNIST/raw, and torchvision is not installed. Put the files there, set RADBOOK_DATA to their folder, or "
-            "pip install torchvision, which downloads them."
+            f"MNIST: no {kind}-images-idx3-ubyte and {kind}-labels-idx1-ubyte (plain or .gz) in {root.resolve()} or "
+            "its MNIST/raw, and torchvision is not installed. Put the files there, set RADBOOK_DATA to their folder, "
+            "or pip install torchvision, which downloads them."
         )
     if len(images) != len(labels):
         raise ValueError(f"MNIST in {root}: {len(images)} images but {len(labels)} labels")

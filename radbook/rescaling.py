@@ -35,11 +35,12 @@ def radius(v: Tensor) -> Tensor:
         raise TypeError(f"v must be a real floating tensor, got {kind}; convert it with v.to(torch.float64)")
     if v.ndim == 0 or v.shape[-1] == 0:
         raise ValueError(f"v must have shape (..., n) with n >= 1, got {tuple(v.shape)}")
-    largest = v.detach().abs().amax(-1, keepdim=True)
+    largest = torch.linalg.vector_norm(v.detach(), ord=torch.inf, dim=-1, keepdim=True)
     zero = largest == 0
     safe = torch.where(zero, 1.0, largest)
-    norm = torch.linalg.vector_norm(torch.where(zero, 1.0, v / safe), dim=-1, keepdim=True)
-    return torch.where(zero, 0.0, safe * norm)
+    u = v / safe
+    square = torch.where(zero, 1.0, (u * u).sum(-1, keepdim=True))
+    return torch.where(zero, 0.0, safe * square.sqrt())
 
 
 def slope_at_zero(profile: Profile, like: Tensor) -> Tensor:
