@@ -21,7 +21,12 @@ class Verdict:
 
 
 def verdict(answer: Callable[[], str | None], praise: str) -> Verdict:
-    """Run ``answer``, which returns a hint or None, and make its result, or the error it raised, a verdict."""
+    """Run a check and make its result, or the error it raised, a verdict.
+
+    Args:
+        answer: returns a hint, or None when the reader's answer is right.
+        praise: what to say when it is right.
+    """
     try:
         hint = answer()
     except Exception as error:

@@ -51,7 +51,13 @@ def use_style() -> None:
 
 
 def plane_axes(ax: Axes, extent: float, labels: tuple[str, str] = (r"$v_1$", r"$v_2$")) -> Axes:
-    """Make ``ax`` a square window [-extent, extent]^2 of the plane with equal units and labelled axes."""
+    """Make axes a square window [-extent, extent]^2 of the plane with equal units.
+
+    Args:
+        ax: the axes to set up; they are returned.
+        extent: half the side of the window.
+        labels: of the two coordinates.
+    """
     ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal", xlabel=labels[0], ylabel=labels[1])
     return ax
 

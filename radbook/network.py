@@ -191,7 +191,11 @@ class RadialNetwork(nn.Module):
 
 
 def check_finite(network: RadialNetwork) -> None:
-    """Raise ValueError naming the first parameter that is NaN or infinite."""
+    """Check that every parameter of ``network`` is a finite number.
+
+    Raises:
+        ValueError: one is NaN or infinite; the message names the first such tensor.
+    """
     for name, p in network.named_parameters():
         if not torch.isfinite(p).all():
             raise ValueError(f"{name} has {int((~torch.isfinite(p)).sum())} entries that are NaN or infinite")
