@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.func import jvp
+from torch.func import grad
 
 Profile = Callable[[Tensor], Tensor]
 
@@ -43,18 +43,34 @@ def radius(v: Tensor) -> Tensor:
     return torch.where(zero, 0.0, safe * square.sqrt())
 
 
+def derivative(profile: Profile, r: Tensor) -> Tensor:
+    """Derivative h'(r), elementwise, by automatic differentiation.
+
+    Args:
+        profile: h, elementwise and differentiable by torch.
+        r: radii > 0, any shape.
+
+    Returns:
+        h'(r), the shape, dtype and device of r.
+    """
+    return grad(lambda r: profile(r).sum())(r)
+
+
 def slope_at_zero(profile: Profile, like: Tensor) -> Tensor:
-    """One-sided derivative h'(0+), by forward-mode differentiation at the smallest positive normal number.
+    """Derivative h' at the smallest positive normal number, in place of the one-sided derivative h'(0+).
+
+    The two agree up to rounding if h' is continuous at 0 and not steep there on a logarithmic scale; for other
+    profiles give the slope by hand.
 
     Args:
         profile: h, differentiable by torch just right of 0.
         like: tensor whose dtype and device the result takes.
 
     Returns:
-        h'(0+), a tensor of shape ().
+        A tensor of shape ().
     """
     tiny = torch.full((), torch.finfo(like.dtype).tiny, dtype=like.dtype, device=like.device)
-    return jvp(profile, (tiny,), (torch.ones_like(tiny),))[1]
+    return derivative(profile, tiny)
 
 
 def scaling_factor(r: Tensor, profile: Profile, slope: float | Tensor | None = None) -> Tensor:
@@ -63,7 +79,7 @@ def scaling_factor(r: Tensor, profile: Profile, slope: float | Tensor | None = N
     Args:
         r: radii >= 0, any shape.
         profile: h, applied elementwise to positive radii only.
-        slope: h'(0+) where it is known; None differentiates ``profile``.
+        slope: h'(0+) where it is known; None differentiates ``profile`` (see :func:`slope_at_zero`).
 
     Returns:
         lambda(r), the shape, dtype and device of r.
@@ -85,14 +101,14 @@ def scaling_factor(r: Tensor, profile: Profile, slope: float | Tensor | None = N
 def rescale(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -> Tensor:
     """Rescaling rho(v) = h(|v|) v / |v|, rho(0) = 0 (Definition def-rescaling; Ganev et al., section 3).
 
-    The value at v = 0 is exactly 0 and the derivative there is exactly h'(0+) I, which is the derivative of rho
-    when h(0+) = 0. (When the profile jumps at 0, rho has no derivative there and this is a convention.) Each vector
-    is treated alone: no epsilon, no dependence on the rest of the batch.
+    The value at v = 0 is exactly 0 and the derivative there is h'(0+) I, which is the derivative of rho when
+    h(0+) = 0. (When the profile jumps at 0, rho has no derivative there and this is a convention.) Each vector is
+    treated alone: no epsilon in the norm, no dependence on the rest of the batch.
 
     Args:
         v: vectors, shape (..., n), real floating dtype.
         profile: h, any elementwise callable on positive radii.
-        slope: h'(0+) where it is known; None differentiates ``profile``.
+        slope: h'(0+) where it is known; None differentiates ``profile`` (see :func:`slope_at_zero`).
 
     Returns:
         rho(v), the shape, dtype and device of v.
@@ -126,10 +142,10 @@ def jacobian(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -
     zero = r == 0
     positive = torch.where(zero, 1.0, r)
     factor = scaling_factor(r, profile, slope).unsqueeze(-1)
-    derivative = jvp(profile, (positive,), (torch.ones_like(positive),))[1].unsqueeze(-1)
+    slope_along = derivative(profile, positive).unsqueeze(-1)
     u = (v / positive).unsqueeze(-1)
     identity = torch.eye(v.shape[-1], dtype=v.dtype, device=v.device)
-    along = torch.where(zero.unsqueeze(-1), 0.0, derivative - factor)
+    along = torch.where(zero.unsqueeze(-1), 0.0, slope_along - factor)
     return factor * identity + along * (u @ u.mT)
 
 
@@ -138,7 +154,7 @@ class RadialRescaling(nn.Module):
 
     Args:
         profile: h, an elementwise callable on positive radii; an ``nn.Module`` keeps its parameters trainable.
-        slope: h'(0+) where it is known; None differentiates ``profile``.
+        slope: h'(0+) where it is known; None differentiates ``profile`` (see :func:`slope_at_zero`).
         lipschitz: a proven Lipschitz constant of rho, where one is known (``math.inf`` if there is none).
 
     Raises:

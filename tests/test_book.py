@@ -1,0 +1,183 @@
+"""The built pages: formulas, pictures, links, numbers and folds are right, and nothing comes from another host."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pages
+import pytest
+from pages import ROOT
+
+SITE = ROOT / "_build/html"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+FORMULA = r'<article><span class="math">\({}\)</span></article>'
+
+
+@pytest.fixture(scope="module")
+def site() -> dict[str, str]:
+    """Every built page, by its path."""
+    if not SITE.exists():
+        pytest.skip("the book is not built (make book)")
+    paths = [path for path in sorted(SITE.rglob("*.html")) if "_static" not in path.parts]
+    return {str(path.relative_to(SITE)): path.read_text() for path in paths}
+
+
+CHECKERS = {
+    "raw markup": (
+        pages.raw_markup,
+        ["<p>$$x$$</p>", "<p>a $x$ b</p>", "<p>{prf:ref}`thm-a`</p>", "<p>:::{note}</p>", r"<p>\frac12</p>"],
+    ),
+    "pictures": (
+        pages.bad_pictures,
+        [
+            '<img src="a.png">',
+            '<img src="a" alt="">',
+            '<img src="a" alt="../_images/two words and more.png">',
+            '<img src="a" alt="A plot.">',
+        ],
+    ),
+    "loads from other hosts": (
+        pages.outside_loads,
+        [
+            '<script src="https://a.b/c.js"></script>',
+            '<link rel="stylesheet" href="//a.b/c.css">',
+            '<img src="http://a.b/c.png" alt="">',
+            '<img srcset="a.png 1x, https://a.b/c.png 2x">',
+            '<iframe src="https://a.b"></iframe>',
+            "<style>@import 'https://a.b/c.css';</style>",
+            '<p style="background: url(https://a.b/c.png)"></p>',
+        ],
+    ),
+    "repeated anchors": (pages.repeated_ids, ['<p id="a"></p><p id="a"></p>']),
+    "numbers of results": (
+        pages.unnumbered,
+        [
+            '<div class="proof theorem"><p>A</p></div>',
+            '<div class="exercise"><p><span class="caption-number">Exercise </span></p></div>',
+        ],
+    ),
+    "folds": (
+        pages.unfolded,
+        [
+            '<div class="proof admonition">P</div>',
+            '<div class="solution">S</div>',
+            '<details class="sd-dropdown" open></details>',
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHECKERS)
+def test_every_page(site, name):
+    check, _ = CHECKERS[name]
+    assert {page: faults for page, html in site.items() if "book/" in page and (faults := check(html))} == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"), [(name, fault) for name, (_, faults) in CHECKERS.items() for fault in faults]
+)
+def test_a_planted_fault_is_seen(name, fault):
+    check, _ = CHECKERS[name]
+    assert len(check(f"<html><body><article>{fault}</article></body></html>")) == 1
+
+
+def test_links_lead_somewhere(site):
+    assert pages.broken_links(site, SITE) == []
+
+
+def test_a_broken_link_is_seen(tmp_path):
+    html = {
+        "a.html": '<a href="b/c.html#d"></a><a href="b/c.html#no"></a><a href="no.html"></a>',
+        "b/c.html": '<p id="d"></p>',
+    }
+    for name, text in html.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert pages.broken_links(html, tmp_path) == ["a.html: no anchor b/c.html#no", "a.html: no file no.html"]
+
+
+def test_style_sheets_load_nothing_from_outside(site):
+    faults = {str(path): faults for path in SITE.rglob("*.css") if (faults := pages.outside_styles(path.read_text()))}
+    assert site
+    assert faults == {}
+
+
+def test_every_formula_typesets(site):
+    texs = [tex for html in site.values() for tex in pages.formulas(html)]
+    assert texs
+    assert pages.untypesettable(texs) == []
+
+
+@pytest.mark.parametrize("tex", [r"\undefined", "{x", "a^b^c", r"\begin{align}x", r"\left(x"])
+def test_a_bad_formula_is_seen(tex):
+    (found,) = pages.formulas(FORMULA.format(tex))
+    assert len(pages.untypesettable([r"\frac{1}{2}", found, r"\mathbb{R}^n"])) == 1
+
+
+def test_search_and_copy_buttons(site):
+    index = (SITE / "searchindex.js").read_text()
+    chapters = [page for page in site if page.startswith("book/")]
+    assert all(f'"{page.removesuffix(".html")}"' in index for page in chapters)
+    assert all("copybutton.js" in site[page] and "search.html" in site[page] for page in chapters)
+
+
+def test_the_reference_links_into_the_book(site):
+    reference = pages.article(site["book/api.html"])
+    assert reference.select('a[href*="#thm-"], a[href*="#def-"]')
+    assert re.findall(r"\b(?:def|thm|prop|lem|cor|exm|ex)-[a-z]\w+", reference.get_text()) == []
+
+
+def test_every_page_is_in_the_table_of_contents():
+    listed = re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text())
+    sources = [path for suffix in ("ipynb", "md") for path in (ROOT / "book").rglob(f"[!.]*.{suffix}")]
+    assert sorted(listed) == sorted(str(path.relative_to(ROOT).with_suffix("")) for path in sources)
+
+
+def browse(folder: Path, names: list[str]) -> list[str]:
+    """What a visit to the pages in Chromium finds wrong."""
+    if not CHROMIUM:
+        pytest.skip("the pages in a browser (no chromium)")
+    if not (ROOT / "tests/web/node_modules").exists():
+        pytest.skip("the pages in a browser (no node modules: make web)")
+    found = pages.run_node("browse.js", str(folder), CHROMIUM, given=names)
+    return [f"{fault['page']}, {fault['view']}: {fault['fault']}" for fault in found]
+
+
+def test_every_page_in_a_browser(site):
+    assert browse(SITE, [name for name in site if name.startswith("book/") or name == "search.html"]) == []
+
+
+def test_planted_faults_are_seen_in_a_browser(site, tmp_path):
+    fault = """
+        <div class="math">\\(\\undefined\\)</div>
+        <p style="width: 2000px; color: #eee; background: #fff">wide and pale \\(</p>
+        <div class="solution admonition"><p class="admonition-title">S</p><section>open</section></div>
+        <div class="highlight"><pre>x</pre></div>
+        <img src="missing.png" alt="">
+        <script>console.error("planted");</script>
+        <script>throw new Error("thrown");</script>
+        <script src="https://example.org/x.js"></script>
+    """
+    html = site["book/index.html"]
+    assert "</article>" in html
+    for folder in ("_static", "_images"):
+        (tmp_path / folder).symlink_to(SITE / folder)
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book/bad.html").write_text(html.replace("</article>", fault + "</article>"))
+    found = "\n".join(browse(tmp_path, ["book/bad.html"]))
+    for word in [
+        "formula with an error",
+        "px wide",
+        "color-contrast",
+        "raw TeX: a formula",
+        "a proof that does not fold",
+        "not folded",
+        "copy button",
+        "missing file: /book/missing.png",
+        "picture does not load",
+        "console: planted",
+        "script error: thrown",
+        "asks another host: https://example.org",
+    ]:
+        assert word in found

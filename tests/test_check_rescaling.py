@@ -1,0 +1,145 @@
+"""The checkers of the chapter on rescaling activations: right answers pass, each typical mistake gets its hint."""
+
+import re
+
+import pytest
+import torch
+from torch.func import jvp
+
+from radbook import check, rescale
+
+
+def profile_of(f, n, r):
+    return f(r[:, None] * torch.eye(n, dtype=r.dtype)[0])[:, 0]
+
+
+def along_the_diagonal(f, n, r):
+    u = torch.ones(n, dtype=r.dtype) / n**0.5
+    return f(r[:, None] * u) @ u
+
+
+def safe(v, h, slope):
+    zero = (v == 0).all(dim=-1, keepdim=True)
+    r = torch.where(zero, 1.0, v).norm(dim=-1, keepdim=True)
+    return torch.where(zero, slope, h(r) / r) * v
+
+
+def norms(v):
+    return v.norm(dim=-1, keepdim=True)
+
+
+def batch_epsilon(v, h, slope):
+    r = norms(v)
+    return h(r) / (r + 1e-6 if r.min() < 1e-6 else r) * v
+
+
+def thresholded(v, h, slope):
+    small = norms(v) < 1e-7
+    return torch.where(small, 0.0, safe(v, h, slope))
+
+
+def whole_batch(v, h, slope):
+    return h(v.norm()) / v.norm() * v
+
+
+def patched(v, h, slope):
+    r = norms(v)
+    return torch.where(r == 0, 0.0, h(r) / r) * v
+
+
+def flat_at_zero(v, h, slope):
+    return safe(v, h, 0.0)
+
+
+def product(v, g, h, dh):
+    r = v.norm(dim=1, keepdim=True)
+    positive = torch.where(r == 0, 1.0, r)
+    u = v / positive
+    across = torch.where(r == 0, dh(r), h(positive) / positive)
+    return across * g + (dh(r) - across) * (u * g).sum(1, keepdim=True) * u
+
+
+def by_forward_mode(v, g, h, dh):
+    zero = torch.zeros((), dtype=v.dtype)
+    return jvp(lambda x: rescale(x, h, float(dh(zero))), (v,), (g,))[1]
+
+
+def by_matrix(v, g, h, dh):
+    zero = torch.zeros((), dtype=v.dtype)
+    return (check.jacobian(v, h, float(dh(zero))) @ g[..., None])[..., 0]
+
+
+def exchanged(v, g, h, dh):
+    return product(v, g, lambda r: r * dh(r), lambda r: torch.where(r == 0, dh(r), h(r) / r))
+
+
+def unguarded(v, g, h, dh):
+    r = v.norm(dim=1, keepdim=True)
+    u = v / r
+    return h(r) / r * g + (dh(r) - h(r) / r) * (u * g).sum(1, keepdim=True) * u
+
+
+def zero_at_zero(v, g, h, dh):
+    return torch.where(v.norm(dim=1, keepdim=True) == 0, 0.0, product(v, g, h, dh))
+
+
+RIGHT = [
+    (check.recovered_profile, profile_of),
+    (check.recovered_profile, along_the_diagonal),
+    (check.zero_safe_rescale, safe),
+    (check.zero_safe_rescale, rescale),
+    (check.jacobian_product, product),
+    (check.jacobian_product, by_forward_mode),
+]
+WRONG = [
+    (check.recovered_profile, lambda f, n, r: f(r[:, None] * torch.eye(n, dtype=r.dtype)[0]).norm(dim=1), "sign"),
+    (check.recovered_profile, lambda f, n, r: profile_of(f, n, r) / r, "scaling factor"),
+    (check.recovered_profile, lambda f, n, r: profile_of(f, n, r)[:, None], r"shape \(31,\); got \(31, 1\)"),
+    (check.recovered_profile, lambda f, n, r: 1.0, "got float"),
+    (check.recovered_profile, lambda f, n, r: f(r[:, None] * torch.ones(n, dtype=r.dtype))[:, 0], "n = 2: .* one ray"),
+    (check.zero_safe_rescale, lambda v, h, slope: safe(v, h, slope).double(), "dtype"),
+    (check.zero_safe_rescale, lambda v, h, slope: safe(v, h, slope).flatten(), "shape"),
+    (check.zero_safe_rescale, whole_batch, "last dimension"),
+    (check.zero_safe_rescale, lambda v, h, slope: safe(v, h, slope).abs(), "last dimension"),
+    (check.zero_safe_rescale, lambda v, h, slope: h(norms(v)) / (norms(v) + 1e-6) * v, "epsilon added to the norm"),
+    (check.zero_safe_rescale, lambda v, h, slope: h(norms(v)) / (norms(v) + 1e-13) * v, "length 1e-9"),
+    (check.zero_safe_rescale, thresholded, "length 1e-9"),
+    (check.zero_safe_rescale, lambda v, h, slope: h(norms(v)) / norms(v) * v, "0/0"),
+    (check.zero_safe_rescale, lambda v, h, slope: safe(v, h, slope) + (v == 0), "exactly 0"),
+    (check.zero_safe_rescale, batch_epsilon, "not with its batch"),
+    (check.zero_safe_rescale, patched, "both branches"),
+    (check.zero_safe_rescale, flat_at_zero, r"h'\(0\) = -2"),
+    (check.jacobian_product, exchanged, "exchanged"),
+    (
+        check.jacobian_product,
+        lambda v, g, h, dh: product(v, g, h, lambda r: torch.where(r == 0, dh(r), h(r) / r)),
+        "radial part",
+    ),
+    (check.jacobian_product, unguarded, "NaN"),
+    (check.jacobian_product, zero_at_zero, "at v = 0 only"),
+    (check.jacobian_product, by_matrix, r"4096|8192"),
+    (check.jacobian_product, lambda v, g, h, dh: product(v, g, h, dh).sum(1), "one vector for each row"),
+    (check.jacobian_product, lambda v, g, h, dh: g, "away from zero"),
+]
+
+
+@pytest.mark.parametrize(("checker", "answer"), RIGHT)
+def test_right_answers_pass(checker, answer):
+    verdict = checker(answer)
+    assert verdict, verdict
+    assert repr(verdict).startswith("Right: ")
+
+
+@pytest.mark.parametrize(("checker", "answer", "hint"), WRONG)
+def test_each_mistake_gets_its_hint(checker, answer, hint):
+    verdict = checker(answer)
+    assert not verdict
+    assert re.search(hint, repr(verdict)), verdict
+
+
+@pytest.mark.parametrize("checker", [check.recovered_profile, check.zero_safe_rescale, check.jacobian_product])
+def test_an_answer_that_raises_is_a_verdict(checker):
+    def broken(*arguments):
+        raise RuntimeError("ouch")
+
+    assert "RuntimeError: ouch" in repr(checker(broken))

@@ -1,0 +1,377 @@
+"""Write versions of the chapters for Colab, which does not know the book's directives: plain Markdown, working links.
+
+    python tools/colab.py
+
+Reads the chapters and the built book (numbers, titles and addresses come from there), writes ``_build/colab``. Any
+directive or role that this file does not know is an error: nothing of the book's markup may be left for the reader.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from posixpath import normpath
+from textwrap import indent
+
+import nbformat
+from built_book import Book, Place, UnknownTargetError
+from markdown_it import MarkdownIt
+from myst_nb.core.variables import format_plain_text
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+INSTALL = """\
+import importlib.util
+import sys
+
+if "google.colab" in sys.modules and importlib.util.find_spec("radbook") is None:
+    %pip install -q git+{repository}@v{version}
+"""
+METADATA = {
+    "colab": {"provenance": [], "toc_visible": True},
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+ADMONITIONS = ("attention", "caution", "danger", "error", "hint", "important", "note", "tip", "warning")
+RESULTS = ("assumption", "axiom", "conjecture", "corollary", "criterion", "definition", "example", "lemma")
+RESULTS += ("notation", "observation", "property", "proposition", "remark", "theorem", "algorithm")
+GLUED = "application/papermill.record/text/plain"
+ANSWER = "\0"  # stands where the reader's empty code cell goes
+
+FENCE = re.compile(r"(?P<indent> *)(?P<fence>:{3,}|~{3,}|`{3,}(?!.*`))(?P<info>.*)$")
+DIRECTIVE = re.compile(r"\{(?P<name>[\w:-]+)\} *(?P<argument>.*)$")
+OPTION = re.compile(r":(?P<key>[\w-]+): *(?P<value>.*)$")
+DISPLAY = re.compile(r"(?P<indent> *)\$\$(?P<tex>.*?)\$\$ *(?:\((?P<label>[^()\s]+)\))? *$", re.DOTALL)
+INLINE = re.compile(
+    r"""(?P<escaped>\\.)
+    | (?:\{(?P<role>[A-Za-z][\w:+.-]*)\})? (?P<ticks>`+) (?P<code>.+?) (?<!`)(?P=ticks)(?!`)
+    | (?P<math>\$\$.+?\$\$ | \$[^$]+\$)
+    | \[\^(?P<note>[^\]]+)\](?P<noted>:?)
+    | (?P<picture>!?) \[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\] \((?P<target>(?:[^()\s]|\([^()\s]*\))*)\)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+LEFTOVER = re.compile(
+    r"\{[.#%{\w][^}\n]*\}|^[ >]*:{2,}.*|^\+\+\+.*|^\([\w-]+\)=|^[ >]*:[ \w-]+:.*|^: .*|\[\^", re.MULTILINE
+)
+
+
+class ColabError(Exception):
+    """Markup with no counterpart in plain Markdown, or a broken reference; the message names file and construct."""
+
+
+def quote(lines: list[str]) -> list[str]:
+    """The lines as a block quote, each formula on one line (Jupyter would take the marks of the quote for TeX)."""
+    text = re.sub(r"^ *\$\$\n.*?\n *\$\$$", one_line, "\n".join(lines), flags=re.DOTALL | re.MULTILINE)
+    return [f"> {line}".rstrip() for line in text.split("\n")]
+
+
+def one_line(formula: re.Match[str]) -> str:
+    """A display formula on one line, as far from the margin as its first line was."""
+    margin = re.match(" *", formula[0])
+    return (margin[0] if margin else "") + " ".join(formula[0].split())
+
+
+def fold(summary: str, lines: list[str]) -> list[str]:
+    """A folded part. Markdown inside it needs the blank lines; its summary is HTML."""
+    parts = re.split(r"(\$[^$]+\$)", summary)
+    title = "".join(html.escape(p) if p.startswith("$") else MarkdownIt().renderInline(p) for p in parts)
+    return ["<details>", f"<summary><b>{title}</b></summary>", "", *lines, "", "</details>"]
+
+
+@dataclass
+class Chapter:
+    """One chapter on its way to Colab."""
+
+    book: Book
+    page: str
+    glued: dict[str, str]
+    notes: list[str] = field(default_factory=list)  # names of footnotes, in the order of their numbers
+    gate: str = ""  # the gated directive that is open: exercise or solution
+    gate_answer: bool = False
+
+    # Blocks
+
+    def blocks(self, lines: list[str]) -> list[str]:
+        """Convert the lines of a Markdown cell or of a directive's body."""
+        done: list[str] = []
+        i = 0
+        while i < len(lines):
+            line = lines[i]
+            if fence := FENCE.match(line):
+                end = self.closing(lines, i, fence["fence"])
+                if DIRECTIVE.match(fence["info"]) or fence["fence"][0] == ":":
+                    margin = len(fence["indent"])
+                    inner = [x[margin:] if not x[:margin].strip() else x for x in lines[i + 1 : end]]
+                    new = self.directive(fence["info"], inner)
+                    done += [x and fence["indent"] + x if x != ANSWER else x for x in ["", *new, ""]]
+                else:
+                    done += lines[i : end + 1]
+            elif line.lstrip().startswith("$$"):
+                if done and done[-1].strip():
+                    raise ColabError(f"no blank line before the formula {line!r}: the book would show its TeX")
+                end = i if line.count("$$") > 1 else next((j for j in range(i + 1, len(lines)) if "$$" in lines[j]), i)
+                done += self.formula("\n".join(lines[i : end + 1]))
+            elif line.startswith("\\begin{"):
+                raise ColabError(f"{line!r} outside of $$")
+            elif re.match(r"\([\w-]+\)= *$|%|\+\+\+", line):
+                end = i  # a label, a comment, a break of the block
+            elif not line.strip():
+                done.append("")
+                end = i
+            else:
+                end = i
+                while end + 1 < len(lines) and lines[end + 1].strip() and not self.starts_block(lines[end + 1]):
+                    end += 1
+                done += self.inline("\n".join(lines[i : end + 1])).split("\n")
+            i = end + 1
+        return re.sub(r"\n{3,}", "\n\n", "\n".join(done)).strip("\n").split("\n")
+
+    @staticmethod
+    def starts_block(line: str) -> bool:
+        return bool(FENCE.match(line) or line.lstrip().startswith("$$") or re.match(r"\([\w-]+\)= *$|%|\+\+\+", line))
+
+    def closing(self, lines: list[str], start: int, fence: str) -> int:
+        """The position of the line that closes the fence opened at ``start``."""
+        mark = re.compile(rf" *{fence[0]}{{{len(fence)},}} *$")
+        for i in range(start + 1, len(lines)):
+            if mark.match(lines[i]):
+                return i
+        raise ColabError(f"{lines[start].strip()!r} is not closed")
+
+    def formula(self, source: str) -> list[str]:
+        match = DISPLAY.match(source)
+        if not match:
+            raise ColabError(f"formula not understood: {source!r}")
+        tex = re.sub(r"(?<!\\)%.*", "", match["tex"]).strip("\n")
+        if r"\\" in tex and not re.match(r"\s*\\begin\{(aligned|gathered|split|array)", tex):
+            tex = f"\\begin{{aligned}}\n{tex}\n\\end{{aligned}}"  # as Sphinx does
+        if match["label"]:
+            number = self.book.number(self.book.locate("eq", match["label"]))
+            tex += f"\n\\tag{{{number.strip('()')}}}"
+        return indent(f"$$\n{tex.strip()}\n$$", match["indent"]).split("\n")
+
+    def directive(self, info: str, lines: list[str]) -> list[str]:
+        """Convert one directive."""
+        match = DIRECTIVE.match(info)
+        if not match:
+            raise ColabError(f"stray colons, ':::{info}' (fences around other fences need more colons)")
+        name, argument = match["name"], match["argument"].strip()
+        options: dict[str, str] = {}
+        while lines and (option := OPTION.match(lines[0])):
+            options[option["key"]] = option["value"]
+            lines = lines[1:]
+        kind = name.removeprefix("prf:")
+        folded = "dropdown" in options.get("class", "").split()
+        if name in ("code", "code-block"):
+            return [f"```{argument}", *lines, "```"]
+        if name == "math":
+            label = f" ({options['label']})" if "label" in options else ""
+            return self.formula("\n".join(["$$", *lines, f"$${label}"]))
+        if name in ADMONITIONS and argument:
+            argument, lines = "", [argument, *lines]
+        body = self.blocks(lines)
+        title = self.inline(argument)
+        if name == "admonition" or name in ADMONITIONS or name == "seealso":
+            title = title or {"seealso": "See also"}.get(name, name.capitalize())
+            return fold(title, body) if folded else quote([f"**{title}**", "", *body])
+        if name == "prf:proof":
+            return fold("Proof", body)
+        if name == "dropdown":
+            bare = body[3:-2] if body[:2] == fold("Proof", [])[:2] and body[-1] == "</details>" else body
+            return fold(title, bare)
+        if name == "table":
+            number = self.number("ref", options.get("name", ""), info)
+            return [f"**{number}.** {title}", "", *body]
+        if name == f"prf:{kind}" and kind in RESULTS:
+            return quote([self.head("prf:ref", options.get("label", ""), title, info), "", *body])
+        if name in ("exercise", "exercise-start"):
+            head = self.head("ref", options.get("label", ""), title, info)
+            answer = "⌨" in argument
+            if name == "exercise":
+                return quote([head, "", *body]) + ["", ANSWER] * answer
+            self.gate, self.gate_answer = "exercise", answer
+            return [head, "", *body]
+        if name in ("solution", "solution-start"):
+            place = self.book.locate("ref", argument)
+            link = f"[{self.book.number(place)}]({self.book.url(place)})"
+            lines = fold(f"Solution to {link}", body)
+            if name == "solution-start":
+                self.gate, lines = "solution", lines[:-2]
+            return lines
+        if name in ("exercise-end", "solution-end") and self.gate == name.removesuffix("-end"):
+            self.gate = ""
+            return ["</details>"] if name == "solution-end" else ["", ANSWER] * self.gate_answer
+        raise ColabError(f"unknown or misplaced directive {{{name}}}")
+
+    def number(self, role: str, label: str, info: str) -> str:
+        if not label:
+            raise ColabError(f"{info!r} has no label, so its number cannot be found")
+        return self.book.number(self.book.locate(role, label))
+
+    def head(self, role: str, label: str, title: str, info: str) -> str:
+        return f"**{self.number(role, label, info)}{f' ({title})' if title else ''}.**"
+
+    # Text within a paragraph
+
+    def inline(self, text: str) -> str:
+        """Convert roles, links and footnotes; leave code and formulas alone."""
+        return INLINE.sub(self.span, text)
+
+    def span(self, match: re.Match[str]) -> str:
+        if match["role"]:
+            return self.role(match["role"], " ".join(match["code"].split()))
+        if match["math"]:
+            return " ".join(match["math"].split())
+        if match["note"]:
+            if match["note"] not in self.notes:
+                self.notes.append(match["note"])
+            return "\n" * bool(match["noted"]) + f"<sup>{self.notes.index(match['note']) + 1}</sup>"
+        if match["target"] is not None:
+            return self.link(match)
+        return match[0]
+
+    def link(self, match: re.Match[str]) -> str:
+        target, text = match["target"], self.inline(match["text"])
+        if re.match(r"https?://|mailto:", target):
+            return f"{match['picture']}[{text}]({target})"
+        path, _, label = target.partition("#")
+        if match["picture"]:
+            raise ColabError(f"picture {match[0]!r} is not on line")
+        if path:
+            page = normpath(PurePosixPath(self.page).parent / path)
+            place = Place(re.sub(r"\.(ipynb|md|html)$", "", page), label)
+            return f"[{text or self.book.heading(place)}]({self.book.url(place)})"
+        place = Place(self.page, label)
+        for role in ("eq", "ref"):
+            with suppress(UnknownTargetError):
+                place = self.book.locate(role, label)
+        return f"[{text or self.name(place)}]({self.book.url(place)})"
+
+    def name(self, place: Place) -> str:
+        return self.book.number(place) or self.book.heading(place)
+
+    def role(self, role: str, content: str) -> str:
+        """Convert one role."""
+        explicit = re.fullmatch(r"(?P<text>.*?) *<(?P<target>[^<>]+)>", content)
+        text, target = (explicit["text"], explicit["target"]) if explicit else ("", content)
+        if role == "math":
+            return f"${content}$"
+        if role == "glue:text":
+            key, _, form = content.partition(":")
+            if key not in self.glued:
+                raise ColabError(f"no glued value {key!r}")
+            plain = self.glued[key]
+            return format_plain_text(plain, form or "s")
+        if role in ("cite", "cite:p", "cite:t"):
+            works = [self.book.citation(key.strip()) for key in content.split(",")]
+            if role == "cite:t":
+                return ", ".join(f"[{who} ({year})]({url})" for who, year, url in works)
+            return "(" + "; ".join(f"[{who}, {year}]({url})" for who, year, url in works) + ")"
+        if role == "doc":
+            path = target if target.startswith("/") else f"/{PurePosixPath(self.page).parent}/{target}"
+            place = Place(normpath(path).lstrip("/"))
+            return f"[{text or self.book.heading(place)}]({self.book.url(place)})"
+        if role.startswith("py:"):
+            short = target.lstrip("~").rpartition(".")[2] if target.startswith("~") else target
+            call = "()" if role in ("py:func", "py:meth") else ""
+            return f"[`{text or short + call}`]({self.book.url(self.book.locate(role, target.lstrip('~')))})"
+        if role in ("ref", "numref", "eq", "prf:ref", "term"):
+            place = self.book.locate(role, target)
+            if role == "numref" and text:
+                text = text.replace("%s", self.book.number(place).split()[-1])
+            return f"[{text or (target if role == 'term' else self.name(place))}]({self.book.url(place)})"
+        raise ColabError(f"unknown role {{{role}}}`{content}`")
+
+    # Cells
+
+    def convert(self, notebook: NotebookNode) -> NotebookNode:
+        """The notebook for Colab."""
+        url = self.book.url(Place(self.page))
+        install = INSTALL.format(repository=self.book.repository, version=self.book.version).strip()
+        top = (
+            f"This is [{self.book.heading(Place(self.page), numbered=True)}]({url}) of *{self.book.title}*, for Colab."
+        )
+        cells = [new_code_cell(install), new_markdown_cell(top)]
+        waiting: list[str] = []  # text that the next Markdown cell begins with: an open solution
+        for index, cell in enumerate(notebook.cells):
+            try:
+                caption = cell.metadata.get("mystnb", {}).get("figure")
+                if caption:
+                    figure = self.number("ref", caption.get("name", ""), "a figure")
+                    caption = f"**{figure}.** {self.inline(caption['caption'])}"
+                if cell.cell_type == "markdown":
+                    waiting += [*self.blocks(cell.source.split("\n")), ""]
+                elif self.gate == "solution":
+                    waiting += [*listing(cell), "", *([caption, ""] if caption else [])]
+                else:
+                    kept = [tag for tag in cell.metadata.get("tags", []) if tag == "raises-exception"]
+                    outputs = [output for output in cell.outputs if GLUED not in output.get("data", {})]
+                    code = new_code_cell(cell.source, outputs=outputs, execution_count=cell.execution_count)
+                    code.metadata = nbformat.from_dict({"tags": kept} if kept else {})
+                    cells += [code, *([new_markdown_cell(caption)] if caption else [])]
+            except (ColabError, UnknownTargetError) as error:
+                raise ColabError(f"{self.page}.ipynb, cell {index}: {error}") from None
+            if self.gate != "solution" and waiting:
+                for k, part in enumerate("\n".join(waiting).split(ANSWER)):
+                    cells += [new_code_cell("# your answer")] * (k > 0)
+                    cells += [new_markdown_cell(part.strip())] if part.strip() else []
+                waiting = []
+        if self.gate:
+            raise ColabError(f"{self.page}.ipynb: {{{self.gate}-start}} is not closed")
+        for index, cell in enumerate(cells):
+            cell.id = f"cell-{index}"
+            if cell.cell_type == "markdown" and (left := leftovers(cell.source)):
+                raise ColabError(f"{self.page}.ipynb: left over of the book's markup: {left}")
+        return new_notebook(cells=cells, metadata=nbformat.from_dict(METADATA))
+
+
+def leftovers(text: str) -> list[str]:
+    """Markup of the book in a cell's text, code and formulas aside."""
+    text = re.sub(r"^[ >]*(```+).*?^[ >]*\1 *$", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"(`+).+?(?<!`)\1(?!`)|\$\$.*?\$\$|(?<!\\)\$[^$]+\$|\]\([^)]*\)", "", text, flags=re.DOTALL)
+    return LEFTOVER.findall(text)
+
+
+def listing(cell: NotebookNode) -> list[str]:
+    """A code cell of a solution with its outputs, as Markdown."""
+    lines = ["```python", *cell.source.split("\n"), "```"]
+    for output in cell.outputs:
+        data = output.get("data", {})
+        if "image/png" in data:
+            alt = html.escape(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", ""))
+            lines += ["", f'<img alt="{alt}" src="data:image/png;base64,{"".join(data["image/png"].split())}">']
+        elif GLUED not in data:
+            lines += ["", "```text", *(output.get("text") or data["text/plain"]).rstrip("\n").split("\n"), "```"]
+    return lines
+
+
+def glued_values(notebook: NotebookNode) -> dict[str, str]:
+    """The values that the notebook's cells stored for its prose, as MyST-NB finds them."""
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", []) if GLUED in o.get("data", {})]
+    return {o.metadata.scrapbook.name: o.data[GLUED] for o in outputs}
+
+
+def main() -> int:
+    """Write all chapters; return the exit status."""
+    book = Book(Path.cwd())
+    for page in book.chapters():
+        notebook = nbformat.read(book.root / f"{page}.ipynb", as_version=4)
+        try:
+            made = Chapter(book, page, glued_values(notebook)).convert(notebook)
+        except ColabError as error:
+            print(f"colab: {error}", file=sys.stderr)
+            return 1
+        path = book.root / f"_build/colab/{page}.ipynb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(made, path)
+    print(f"colab: {len(book.chapters())} notebooks in _build/colab")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
