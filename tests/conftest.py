@@ -1,7 +1,6 @@
 """Settings of every test run, and a plain word on what a run leaves out."""
 
 import os
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -21,17 +20,16 @@ def left_out(reasons: Counter[str]) -> str:
     """One line that says which tests did not run, and why."""
     parts = [f"{count} x {reason}" for reason, count in sorted(reasons.items())]
     if not torch.cuda.is_available():
-        parts.append("every test on a GPU (this machine has none)")
+        parts.append("everything on a GPU (there is none)")
     return "left out: " + ("; ".join(parts) if parts else "nothing")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what was left out and keep it for the last line of ``make test``."""
+    """Print what was left out, and keep it for the last line of ``make test``."""
     skipped = terminalreporter.stats.get("skipped", [])
-    reasons = Counter(re.sub(r"^Skipped: ", "", str(report.longrepr[2])) for report in skipped)
-    line = left_out(reasons)
+    line = left_out(Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped))
     terminalreporter.write_line(line)
     folder = Path(config.rootpath, "_build")
     folder.mkdir(exist_ok=True)
-    folder.joinpath("left_out.txt").write_text(line + "\n")
+    folder.joinpath("tested.txt").write_text(f"{len(terminalreporter.stats.get('passed', []))} tests passed; {line}\n")

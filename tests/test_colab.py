@@ -108,8 +108,9 @@ TITLE = '<details>\n<summary><b>Solution to <a href="u:part/page#ex-a">Exercise 
         ("[a](page.ipynb) [](../x.md#s) [b](#sec-a)", "[a](u:part/page) [The page](u:x#s) [b](u:part/page#sec-a)"),
         ("[](#eq-a) [$f$](#fig-a)", "[(1.2)](u:part/page#eq-a) [$f$](u:part/page#fig-a)"),
         ("[w](https://e.org/a_(b))", "[w](https://e.org/a_(b))"),
-        ("`` {ref}`x` `` `$a` $x_{eq}$ \\$1 {math}`a+b`", "`` {ref}`x` `` `$a` $x_{eq}$ \\$1 $a+b$"),
+        ("`` {ref}`x` `` `$a` $x_{eq}$ \\$1", "`` {ref}`x` `` `$a` $x_{eq}$ \\$1"),
         ("a $b\nc$ {prf:ref}`the\nmap <thm-a>`", "a $b c$ [the map](u:part/page#thm-a)"),
+        ("a[^n]: b", "a<sup>1</sup>: b"),
         ("a[^n] b[^m]\n\n[^m]: M\n[^n]: N", "a<sup>1</sup> b<sup>2</sup>\n\n<sup>2</sup> M\n\n<sup>1</sup> N"),
     ],
 )
@@ -140,6 +141,7 @@ def test_blocks(source, result):
         ("Word\n: its definition", ": its definition"),
         ("a {{ b }}", "{{ b"),
         (":::{solution-end}\n:::", "{solution-end}"),
+        (":::{exercise-start}\n:label: ex-a\n:::", "{exercise-start}"),
         (":::{solution-start} ex-a\n:::", "not closed"),
     ],
 )

@@ -45,7 +45,7 @@ def public_objects():
                 yield pytest.param(value, id=f"{module}.{name}")
 
 
-@pytest.mark.parametrize("value", public_objects())
+@pytest.mark.parametrize("value", list(public_objects()))
 def test_public_names_say_what_they_take(value):
     if not inspect.isclass(value) and not inspect.isfunction(value):
         return

@@ -37,8 +37,6 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 ADMONITIONS = ("attention", "caution", "danger", "error", "hint", "important", "note", "tip", "warning")
-RESULTS = ("assumption", "axiom", "conjecture", "corollary", "criterion", "definition", "example", "lemma")
-RESULTS += ("notation", "observation", "property", "proposition", "remark", "theorem", "algorithm")
 GLUED = "application/papermill.record/text/plain"
 ANSWER = "\0"  # stands where the reader's empty code cell goes
 
@@ -46,11 +44,12 @@ FENCE = re.compile(r"(?P<indent> *)(?P<fence>:{3,}|~{3,}|`{3,}(?!.*`))(?P<info>.
 DIRECTIVE = re.compile(r"\{(?P<name>[\w:-]+)\} *(?P<argument>.*)$")
 OPTION = re.compile(r":(?P<key>[\w-]+): *(?P<value>.*)$")
 DISPLAY = re.compile(r"(?P<indent> *)\$\$(?P<tex>.*?)\$\$ *(?:\((?P<label>[^()\s]+)\))? *$", re.DOTALL)
+UNSEEN = re.compile(r"\([\w-]+\)= *$|%|\+\+\+")  # a label, a comment, a break
 INLINE = re.compile(
     r"""(?P<escaped>\\.)
     | (?:\{(?P<role>[A-Za-z][\w:+.-]*)\})? (?P<ticks>`+) (?P<code>.+?) (?<!`)(?P=ticks)(?!`)
     | (?P<math>\$\$.+?\$\$ | \$[^$]+\$)
-    | \[\^(?P<note>[^\]]+)\](?P<noted>:?)
+    | \[\^(?P<note>[^\]]+)\](?P<colon>:?)
     | (?P<picture>!?) \[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\] \((?P<target>(?:[^()\s]|\([^()\s]*\))*)\)
     """,
     re.VERBOSE | re.DOTALL,
@@ -91,8 +90,7 @@ class Chapter:
     page: str
     glued: dict[str, str]
     notes: list[str] = field(default_factory=list)  # names of footnotes, in the order of their numbers
-    gate: str = ""  # the gated directive that is open: exercise or solution
-    gate_answer: bool = False
+    in_solution: bool = False  # between solution-start and solution-end
 
     # Blocks
 
@@ -118,8 +116,8 @@ class Chapter:
                 done += self.formula("\n".join(lines[i : end + 1]))
             elif line.startswith("\\begin{"):
                 raise ColabError(f"{line!r} outside of $$")
-            elif re.match(r"\([\w-]+\)= *$|%|\+\+\+", line):
-                end = i  # a label, a comment, a break of the block
+            elif UNSEEN.match(line):
+                end = i
             elif not line.strip():
                 done.append("")
                 end = i
@@ -133,9 +131,11 @@ class Chapter:
 
     @staticmethod
     def starts_block(line: str) -> bool:
-        return bool(FENCE.match(line) or line.lstrip().startswith("$$") or re.match(r"\([\w-]+\)= *$|%|\+\+\+", line))
+        """Whether the line ends the paragraph before it."""
+        return bool(FENCE.match(line) or line.lstrip().startswith("$$") or UNSEEN.match(line))
 
-    def closing(self, lines: list[str], start: int, fence: str) -> int:
+    @staticmethod
+    def closing(lines: list[str], start: int, fence: str) -> int:
         """The position of the line that closes the fence opened at ``start``."""
         mark = re.compile(rf" *{fence[0]}{{{len(fence)},}} *$")
         for i in range(start + 1, len(lines)):
@@ -144,6 +144,7 @@ class Chapter:
         raise ColabError(f"{lines[start].strip()!r} is not closed")
 
     def formula(self, source: str) -> list[str]:
+        """Convert a display formula, with its label to a number."""
         match = DISPLAY.match(source)
         if not match:
             raise ColabError(f"formula not understood: {source!r}")
@@ -165,56 +166,41 @@ class Chapter:
         while lines and (option := OPTION.match(lines[0])):
             options[option["key"]] = option["value"]
             lines = lines[1:]
-        kind = name.removeprefix("prf:")
-        folded = "dropdown" in options.get("class", "").split()
-        if name in ("code", "code-block"):
-            return [f"```{argument}", *lines, "```"]
-        if name == "math":
-            label = f" ({options['label']})" if "label" in options else ""
-            return self.formula("\n".join(["$$", *lines, f"$${label}"]))
         if name in ADMONITIONS and argument:
             argument, lines = "", [argument, *lines]
         body = self.blocks(lines)
         title = self.inline(argument)
         if name == "admonition" or name in ADMONITIONS or name == "seealso":
             title = title or {"seealso": "See also"}.get(name, name.capitalize())
+            folded = "dropdown" in options.get("class", "").split()
             return fold(title, body) if folded else quote([f"**{title}**", "", *body])
         if name == "prf:proof":
             return fold("Proof", body)
         if name == "dropdown":
-            bare = body[3:-2] if body[:2] == fold("Proof", [])[:2] and body[-1] == "</details>" else body
-            return fold(title, bare)
+            only_proof = body[:2] == fold("Proof", [])[:2] and body.count("<details>") == 1
+            return fold(title, body[3:-2] if only_proof else body)
         if name == "table":
-            number = self.number("ref", options.get("name", ""), info)
-            return [f"**{number}.** {title}", "", *body]
-        if name == f"prf:{kind}" and kind in RESULTS:
-            return quote([self.head("prf:ref", options.get("label", ""), title, info), "", *body])
-        if name in ("exercise", "exercise-start"):
-            head = self.head("ref", options.get("label", ""), title, info)
-            answer = "⌨" in argument
-            if name == "exercise":
-                return quote([head, "", *body]) + ["", ANSWER] * answer
-            self.gate, self.gate_answer = "exercise", answer
-            return [head, "", *body]
+            return [f"**{self.number('ref', options.get('name', ''), info)}.** {title}", "", *body]
+        if name == "exercise" or name.startswith("prf:"):
+            number = self.number("ref" if name == "exercise" else "prf:ref", options.get("label", ""), info)
+            head = f"**{number}{f' ({title})' if title else ''}.**"
+            return quote([head, "", *body]) + ["", ANSWER] * (name == "exercise" and "⌨" in title)
         if name in ("solution", "solution-start"):
-            place = self.book.locate("ref", argument)
-            link = f"[{self.book.number(place)}]({self.book.url(place)})"
-            lines = fold(f"Solution to {link}", body)
-            if name == "solution-start":
-                self.gate, lines = "solution", lines[:-2]
-            return lines
-        if name in ("exercise-end", "solution-end") and self.gate == name.removesuffix("-end"):
-            self.gate = ""
-            return ["</details>"] if name == "solution-end" else ["", ANSWER] * self.gate_answer
+            number = self.number("ref", argument, info)
+            lines = fold(f"Solution to [{number}]({self.book.url(self.book.locate('ref', argument))})", body)
+            self.in_solution = name == "solution-start"
+            return lines[:-2] if self.in_solution else lines
+        if name == "solution-end" and self.in_solution:
+            self.in_solution = False
+            return ["</details>"]
         raise ColabError(f"unknown or misplaced directive {{{name}}}")
 
     def number(self, role: str, label: str, info: str) -> str:
-        if not label:
-            raise ColabError(f"{info!r} has no label, so its number cannot be found")
-        return self.book.number(self.book.locate(role, label))
-
-    def head(self, role: str, label: str, title: str, info: str) -> str:
-        return f"**{self.number(role, label, info)}{f' ({title})' if title else ''}.**"
+        """The number of something that must have one."""
+        number = self.book.number(self.book.locate(role, label)) if label else ""
+        if not number:
+            raise ColabError(f"{info!r} has no label or no number")
+        return number
 
     # Text within a paragraph
 
@@ -223,6 +209,7 @@ class Chapter:
         return INLINE.sub(self.span, text)
 
     def span(self, match: re.Match[str]) -> str:
+        """Convert what INLINE found."""
         if match["role"]:
             return self.role(match["role"], " ".join(match["code"].split()))
         if match["math"]:
@@ -230,12 +217,15 @@ class Chapter:
         if match["note"]:
             if match["note"] not in self.notes:
                 self.notes.append(match["note"])
-            return "\n" * bool(match["noted"]) + f"<sup>{self.notes.index(match['note']) + 1}</sup>"
+            mark = f"<sup>{self.notes.index(match['note']) + 1}</sup>"
+            begins = match.start() == 0 or match.string[match.start() - 1] == "\n"
+            return f"\n{mark}" if begins and match["colon"] else mark + match["colon"]
         if match["target"] is not None:
             return self.link(match)
         return match[0]
 
     def link(self, match: re.Match[str]) -> str:
+        """Convert a Markdown link."""
         target, text = match["target"], self.inline(match["text"])
         if re.match(r"https?://|mailto:", target):
             return f"{match['picture']}[{text}]({target})"
@@ -253,20 +243,18 @@ class Chapter:
         return f"[{text or self.name(place)}]({self.book.url(place)})"
 
     def name(self, place: Place) -> str:
+        """What a reference without a text of its own says."""
         return self.book.number(place) or self.book.heading(place)
 
     def role(self, role: str, content: str) -> str:
         """Convert one role."""
         explicit = re.fullmatch(r"(?P<text>.*?) *<(?P<target>[^<>]+)>", content)
         text, target = (explicit["text"], explicit["target"]) if explicit else ("", content)
-        if role == "math":
-            return f"${content}$"
         if role == "glue:text":
             key, _, form = content.partition(":")
             if key not in self.glued:
                 raise ColabError(f"no glued value {key!r}")
-            plain = self.glued[key]
-            return format_plain_text(plain, form or "s")
+            return format_plain_text(self.glued[key], form or "s")
         if role in ("cite", "cite:p", "cite:t"):
             works = [self.book.citation(key.strip()) for key in content.split(",")]
             if role == "cite:t":
@@ -291,13 +279,11 @@ class Chapter:
 
     def convert(self, notebook: NotebookNode) -> NotebookNode:
         """The notebook for Colab."""
-        url = self.book.url(Place(self.page))
         install = INSTALL.format(repository=self.book.repository, version=self.book.version).strip()
-        top = (
-            f"This is [{self.book.heading(Place(self.page), numbered=True)}]({url}) of *{self.book.title}*, for Colab."
-        )
+        link = f"[{self.book.heading(Place(self.page), numbered=True)}]({self.book.url(Place(self.page))})"
+        top = f"This is {link} of *{self.book.title}*, for Colab."
         cells = [new_code_cell(install), new_markdown_cell(top)]
-        waiting: list[str] = []  # text that the next Markdown cell begins with: an open solution
+        waiting: list[str] = []  # lines of the next Markdown cell
         for index, cell in enumerate(notebook.cells):
             try:
                 caption = cell.metadata.get("mystnb", {}).get("figure")
@@ -306,7 +292,7 @@ class Chapter:
                     caption = f"**{figure}.** {self.inline(caption['caption'])}"
                 if cell.cell_type == "markdown":
                     waiting += [*self.blocks(cell.source.split("\n")), ""]
-                elif self.gate == "solution":
+                elif self.in_solution:
                     waiting += [*listing(cell), "", *([caption, ""] if caption else [])]
                 else:
                     kept = [tag for tag in cell.metadata.get("tags", []) if tag == "raises-exception"]
@@ -316,13 +302,13 @@ class Chapter:
                     cells += [code, *([new_markdown_cell(caption)] if caption else [])]
             except (ColabError, UnknownTargetError) as error:
                 raise ColabError(f"{self.page}.ipynb, cell {index}: {error}") from None
-            if self.gate != "solution" and waiting:
+            if waiting and not self.in_solution:
                 for k, part in enumerate("\n".join(waiting).split(ANSWER)):
                     cells += [new_code_cell("# your answer")] * (k > 0)
                     cells += [new_markdown_cell(part.strip())] if part.strip() else []
                 waiting = []
-        if self.gate:
-            raise ColabError(f"{self.page}.ipynb: {{{self.gate}-start}} is not closed")
+        if self.in_solution:
+            raise ColabError(f"{self.page}.ipynb: {{solution-start}} is not closed")
         for index, cell in enumerate(cells):
             cell.id = f"cell-{index}"
             if cell.cell_type == "markdown" and (left := leftovers(cell.source)):

@@ -10,7 +10,7 @@ def clean_page(app, pagename, templatename, context, doctree):
 
     The scripts of thebe name an outside address and declare one constant twice; sphinx-proof and sphinx-exercise give
     every box the same id; the link to an exercise starts with a space; the list of references has roles that no longer
-    exist; the theme complains when it is given no colour mode.
+    exist, and folded cells a label beside their text; the theme complains when it is given no colour mode.
     """
     context["default_mode"] = "auto"
     context["script_files"] = [
@@ -21,7 +21,7 @@ def clean_page(app, pagename, templatename, context, doctree):
     ]
     if "body" in context:
         body = re.sub(r' id="(?:(?:proof|exercise|solution)-content|proof)"', "", context["body"])
-        body = re.sub(r' role="(?:list|doc-biblioentry)"', "", body)
+        body = re.sub(r' role="(?:list|doc-biblioentry)"| aria-label="Toggle hidden content"', "", body)
         context["body"] = re.sub(r"Solution to(<a [^>]*>) ", r"Solution to \1", body)
 
 
