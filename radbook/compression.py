@@ -63,7 +63,7 @@ class Compression:
 
 @torch.no_grad()
 def qr_compress(network: RadialNetwork) -> Compression:
-    """Lossless compression by iterated QR decomposition (Theorem thm-qr-compression; Ganev et al., algorithm 1).
+    """Lossless compression by iterated QR decomposition (Theorem thm-qr-compression; Ganev et al.).
 
     Layer by layer the extended matrix [b_i W_i V_{i-1}] is factored as V_i R_i with a thin QR decomposition, and R_i
     becomes the new extended matrix. A layer with n_i <= n_{i-1}^red + 1 keeps its width and takes V_i = I. No matrix

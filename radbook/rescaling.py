@@ -99,7 +99,7 @@ def scaling_factor(r: Tensor, profile: Profile, slope: float | Tensor | None = N
 
 
 def rescale(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -> Tensor:
-    """Rescaling rho(v) = h(|v|) v / |v|, rho(0) = 0 (Definition def-rescaling; Ganev et al., section 3).
+    """Rescaling rho(v) = h(|v|) v / |v|, rho(0) = 0 (Definition def-rescaling; Ganev et al.).
 
     The value at v = 0 is exactly 0 and the derivative there is h'(0+) I, which is the derivative of rho when
     h(0+) = 0. (When the profile jumps at 0, rho has no derivative there and this is a convention.) Each vector is

@@ -1,4 +1,4 @@
-"""The orthogonal action on parameter space (chapters "Radial neural networks" and "QR compression")."""
+"""The orthogonal action on parameter space (chapter "Radial neural networks")."""
 
 from __future__ import annotations
 
@@ -42,14 +42,16 @@ def random_rotations(
 
 
 def act(rotations: Sequence[Tensor], network: RadialNetwork) -> RadialNetwork:
-    """The action Q . (W, b) = (Q_i W_i Q_{i-1}^{-1}, Q_i b_i), Q_0 = Q_L = identity (Ganev et al., section 5).
+    """The action Q . (W, b) = (Q_i W_i Q_{i-1}^{-1}, Q_i b_i) with Q_0 = Q_L = identity.
+
+    Definition def-action; Ganev et al. Theorem thm-invariance: the function does not change.
 
     Args:
         rotations: [Q_1, ..., Q_{L-1}], orthogonal, Q_i of shape (n_i, n_i), in the network's dtype and on its device.
         network: a network with widths (n_0, ..., n_L).
 
     Returns:
-        A new network with the transformed parameters and, up to rounding, the same function.
+        A new network with the transformed parameters.
 
     Raises:
         ValueError: wrong number or shape of rotations, another dtype or device, or a matrix that is not orthogonal.

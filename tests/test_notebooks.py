@@ -307,3 +307,43 @@ def test_nbval_goes_red_when_a_number_is_wrong_and_stays_green_when_none_is(tmp_
     assert run.returncode == 1, run.stdout
     assert red == {name: int(name.endswith("wrong")) for name in red}, run.stdout
     assert len(red) == 2 * len(notebooks)
+
+
+def test_execute_stores_the_same_bytes_and_measures_again_only_when_asked(tmp_path):
+    path = tmp_path / "a.ipynb"
+    volatile = new_code_cell("import time\nprint(time.time_ns())", metadata={"tags": [IGNORED]})
+    cells = [new_code_cell("import sys, time\nprint(1, flush=True)\ntime.sleep(0.3)\nprint(2)"), volatile]
+    nbformat.write(new_notebook(cells=cells, metadata={"title": "x"}), path)
+
+    def measured():
+        return nbformat.read(path, as_version=4).cells[1].outputs[0].text
+
+    assert execute.execute(path)
+    first = path.read_bytes()
+    assert [output.text for output in nbformat.reads(first.decode(), 4).cells[0].outputs] == ["1\n2\n"]
+    assert not execute.execute(path)
+    assert path.read_bytes() == first
+
+    before = measured()
+    assert execute.execute(path, refresh=True)
+    assert measured() != before
+
+    before, notebook = measured(), nbformat.read(path, as_version=4)
+    notebook.cells[0].source = "print(3)"
+    nbformat.write(notebook, path)
+    assert execute.execute(path)
+    assert measured() != before
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [("1 / 0", "division by zero"), ("import sys\nprint('a warning', file=sys.stderr)", "a warning")],
+)
+def test_execute_names_the_cell_at_fault_and_leaves_the_file(tmp_path, source, reason):
+    path = tmp_path / "a.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("print(1)"), new_code_cell(source)]), path)
+    before = path.read_bytes()
+    with pytest.raises(execute.NotebookError, match=rf"(?s)^cell 1 .*{reason}"):
+        execute.execute(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
