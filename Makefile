@@ -2,9 +2,11 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# One thread for each of the two workers: more would wait for each other.
+export OMP_NUM_THREADS := 1
 NBVAL  := --nbval --nbval-sanitize-with tests/nbval.cfg --nbval-current-env --nbval-cell-timeout 120
-# Other kernels and one thread: a stand-in for another processor.
-PLAIN  := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OMP_NUM_THREADS=1
+# Other kernels: a stand-in for another processor.
+PLAIN  := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE
 
 .PHONY: help book test web execute colab mutate clean
 
@@ -41,7 +43,7 @@ web: .venv/.done  ## install the node modules of the browser tests
 execute: .venv/.done ## run the chapters and store their outputs
 	$(BIN)/python tools/execute.py
 
-colab: book
+colab: book       ## the versions for Colab, in _build/colab
 
 mutate: .venv/.done  ## plant faults in radbook and report how many the tests catch
 	$(BIN)/python tools/mutate.py

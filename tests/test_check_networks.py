@@ -32,6 +32,11 @@ def forward_with(activation, last=False):
     return lambda weights, biases, h, x: network(weights, biases, x, lambda z: activation(z, h), last)
 
 
+def value_at_zero(z, h):
+    r = length(z)
+    return torch.where(r > 0, rescale(z, h), h(r))
+
+
 def without_biases(weights, biases, h, x):
     return right_forward(weights, [0 * b for b in biases], h, x)
 
@@ -58,6 +63,14 @@ def far_centre(w, b):
     c, d = right_centre(w, b)
     kernel = torch.eye(w.shape[1]).double() - torch.linalg.pinv(w) @ w
     return c + kernel.sum(dim=1), d
+
+
+def by_squares(root):
+    def answer(w, b):
+        c, _ = right_centre(w, b)
+        return c, root(b @ b - (w @ c) @ (w @ c))
+
+    return answer
 
 
 def guarded_inverse(w, b):
@@ -130,6 +143,7 @@ RIGHT = [
     (check.network_count, lambda n: torch.tensor(parameter_count(n))),
     (check.network_forward, right_forward),
     (check.network_forward, lambda w, b, h, x: RadialNetwork.from_parameters(w, b, h)(x)),
+    (check.network_forward, forward_with(lambda z, h: h(length(z)) * z / length(z).clamp(min=1e-12))),
     (check.layer_centre, right_centre),
     (check.layer_centre, lambda w, b: tuple(t.numpy() if t.ndim == 0 else t for t in right_centre(w, b))),
     (check.rotated_network, turned()),
@@ -142,6 +156,8 @@ WRONG = [
     (check.network_count, lambda n: weights_only(n) + sum(n[1:-1]), "last layer is affine"),
     (check.network_count, lambda n: parameter_count(n[:-1]), "a layer is missing"),
     (check.network_count, lambda n: parameter_count(n) + 2, "have 305 parameters, not 307"),
+    (check.network_count, lambda n: parameter_count(n) + 0.5, "not 305.5"),
+    (check.network_count, lambda n: None, "not None"),
     (check.network_count, lambda n: 1 / 0, "raised ZeroDivisionError"),
     (check.network_forward, forward_with(lambda z, h: rescale(z, h), last=True), "no activation after it"),
     (check.network_forward, forward_with(lambda z, h: h(z)), "not on each coordinate"),
@@ -150,6 +166,9 @@ WRONG = [
     (check.network_forward, forward_with(lambda z, h: z), "activation is missing"),
     (check.network_forward, forward_with(lambda z, h: h(length(z)) * z / length(z)), "NaN"),
     (check.network_forward, forward_with(lambda z, h: 2 * rescale(z, h)), "wrong for widths"),
+    (check.network_forward, forward_with(lambda z, h: h(length(z)) * z / (length(z) + 1e-6)), "epsilon"),
+    (check.network_forward, forward_with(lambda z, h: h(length(z)) * z / (length(z) + 1e-6 * z.norm())), "epsilon"),
+    (check.network_forward, forward_with(value_at_zero), r"whatever h\(0\) is"),
     (check.network_forward, without_biases, "biases are missing"),
     (check.network_forward, lambda w, b, h, x: right_forward(w, b, h, x)[0], "shape"),
     (check.network_forward, lambda w, b, h, x: right_forward(w, b, h, x.T), "RuntimeError"),
@@ -158,6 +177,8 @@ WRONG = [
     (check.layer_centre, with_height(lambda w, b: right_centre(w, b)[1] ** 2), r"d\^2"),
     (check.layer_centre, with_height(lambda w, b: torch.tensor(7.0)), "smallest value"),
     (check.layer_centre, with_height(lambda w, b: b), "one number"),
+    (check.layer_centre, by_squares(lambda square: square.abs().sqrt()), "squares cancel"),
+    (check.layer_centre, by_squares(lambda square: (square - 1e-14).sqrt()), "squares cancel"),
     (check.layer_centre, normal_equations, "pseudo-inverse|LinAlgError|shortest|minimise"),
     (check.layer_centre, far_centre, "not the shortest"),
     (check.layer_centre, guarded_inverse, "does not minimise"),

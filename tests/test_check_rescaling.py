@@ -59,6 +59,15 @@ def profile_at_zero(v, h, slope):
     return torch.where(r == 0, slope, h(r) / torch.where(r == 0, 1.0, r)) * v
 
 
+def constant_zero(v, h, slope):
+    r = norms(v)
+    return torch.where(r == 0, 0.0, scaling_factor(r, h, slope) * v)
+
+
+def doubled_at_zero(v, h, slope):
+    return safe(v, h, 2 * slope - 1)
+
+
 def three_entries(v, h, slope):
     return scaling_factor(norms(v[..., :3]), h, slope) * v
 
@@ -140,6 +149,7 @@ WRONG = [
     (check.recovered_profile, lambda f, n, r: f(r[:, None] * torch.eye(n, dtype=r.dtype)[0]).norm(dim=1), "sign"),
     (check.recovered_profile, lambda f, n, r: profile_of(f, n, -r), "signs"),
     (check.recovered_profile, lambda f, n, r: profile_of(f, n, r).abs() * profile_of(f, n, r)[1].sign(), "signs"),
+    (check.recovered_profile, lambda f, n, r: r * profile_of(f, n, r), r"r h\(r\): .* unit vector"),
     (check.recovered_profile, lambda f, n, r: profile_of(f, n, r) / r, "scaling factor"),
     (check.recovered_profile, lambda f, n, r: profile_of(f, n, r) / r * r, "at r = 0 only"),
     (check.recovered_profile, lambda f, n, r: profile_of(f, n, r).float(), "dtype of r"),
@@ -161,6 +171,8 @@ WRONG = [
     (check.zero_safe_rescale, batch_epsilon, "not with its batch"),
     (check.zero_safe_rescale, patched, "both branches"),
     (check.zero_safe_rescale, flat_at_zero, r"h'\(0\) = -2"),
+    (check.zero_safe_rescale, constant_zero, "constant 0 has derivative 0"),
+    (check.zero_safe_rescale, doubled_at_zero, r"h'\(0\) = \S+$"),
     (check.zero_safe_rescale, zero_vectors_replaced, "underflow"),
     (check.zero_safe_rescale, profile_at_zero, "not positive"),
     (check.zero_safe_rescale, three_entries, "n = 5"),

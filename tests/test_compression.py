@@ -68,7 +68,7 @@ def test_hidden_layers_are_the_embedded_reduced_ones(widths, activation, seed, r
         assert v.shape == (n, k) and q.shape == (n, n) and torch.equal(q[:, :k], v)
         assert torch.allclose(q.T @ q, torch.eye(n, dtype=torch.float64), atol=1e-13)
         assert torch.allclose(f, g @ v.T, rtol=0, atol=1e-12 * (1 + float(f.abs().sum())))
-    moved = act([q.T for q in c.rotations], net)
+    moved = act([q.T for q in c.rotations], net).requires_grad_(False)
     for i, (corner, whole) in enumerate(zip(c.network.linears, moved.linears, strict=True)):
         n, m = corner.weight.shape
         tolerance = 1e-12 * (1 + float(whole.weight.abs().max() + whole.bias.abs().max()))
@@ -141,7 +141,7 @@ def test_trained_shifts_come_along_and_the_source_is_untouched():
         net.activations[1].shift.fill_(0.2)
     before = copy.deepcopy(net.state_dict())
     reduced = qr_compress(net).network
-    assert [round(float(a.shift), 6) for a in reduced.activations] == [0.1, 0.2]
+    assert [round(a.shift.item(), 6) for a in reduced.activations] == [0.1, 0.2]
     with torch.no_grad():
         reduced.activations[0].shift.fill_(9.0)
         reduced.linears[-1].bias.fill_(9.0)

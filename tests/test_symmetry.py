@@ -45,7 +45,7 @@ def test_it_is_a_group_action(widths, seed):
     unit = act([torch.eye(n, dtype=torch.float64) for n in widths[1:-1]], net)
     for first, second in ((twice, once), (back, net), (unit, net)):
         for a, b in zip(first.parameters(), second.parameters(), strict=True):
-            assert torch.allclose(a, b, rtol=0, atol=1e-13 * max(1.0, float(b.abs().max())))
+            assert torch.allclose(a, b, rtol=0, atol=1e-13 * max(1.0, float(b.detach().abs().max())))
 
 
 def test_the_formula():
