@@ -60,7 +60,8 @@ def recovered_profile(answer: Callable[[Profile, int, Tensor], Tensor]) -> Verdi
             commutes with O(n).
 
     Returns:
-        The verdict. Hints know lost signs, the scaling factor in place of h, a division by 0, a wrong shape or dtype.
+        The verdict. Hints know lost signs, r h(r) or the scaling factor in place of h, a division by 0, a wrong shape
+        or dtype.
     """
 
     def hint() -> str | None:
@@ -77,6 +78,8 @@ def recovered_profile(answer: Callable[[Profile, int, Tensor], Tensor]) -> Verdi
                     continue
                 if torch.allclose(got.abs(), h(r).abs(), rtol=1e-12, atol=1e-12):
                     return "right up to signs: a norm loses the sign, and a profile may be negative"
+                if torch.allclose(got, r * h(r), rtol=1e-12, atol=1e-12):
+                    return "you return r h(r): take the inner product with a unit vector"
                 if torch.allclose(got[1:], h(r)[1:] / r[1:], rtol=1e-12, atol=1e-12):
                     return "you return the scaling factor h(r)/r; the profile is h(r) itself"
                 if torch.allclose(got[1:], h(r)[1:], rtol=1e-12, atol=1e-12):
@@ -135,7 +138,8 @@ def zero_safe_rescale(answer: Callable[[Tensor, Profile, float], Tensor]) -> Ver
                     "the unused one harmless before you divide"
                 )
             if not torch.allclose(derivative, slope * torch.eye(3, dtype=torch.float64), rtol=1e-12, atol=0):
-                return f"the derivative at v = 0 must be h'(0) I, here with h'(0) = {slope:g}"
+                advice = "" if derivative.any() else "; a constant 0 has derivative 0: multiply v by `slope` there"
+                return f"the derivative at v = 0 must be h'(0) I, here with h'(0) = {slope:g}{advice}"
 
             def h(r: Tensor, profile: Profile = profile) -> Tensor:
                 if not (r > 0).all():
@@ -250,7 +254,7 @@ def network_count(answer: Callable[[tuple[int, ...]], int]) -> Verdict:
 
     def hint() -> str | None:
         for n in ((1, 8, 16, 8, 1), (4, 9, 3, 2), (5, 2)):
-            got, layers = int(answer(n)), list(pairwise(n))
+            got, layers = answer(n), list(pairwise(n))
             weights = sum(a * b for a, b in layers)
             if got == parameter_count(n):
                 continue
@@ -277,14 +281,14 @@ def network_forward(answer: Callable[[list[Tensor], list[Tensor], Profile, Tenso
         answer: ``answer(weights, biases, h, x)`` returns F(x), shape (N, n_L), for x of shape (N, n_0) and a profile h.
 
     Returns:
-        The verdict. Hints know NaN at z = 0, a pointwise profile, a missing division by |z|, a norm of the whole
-        batch, a forgotten bias, and an activation after the last layer.
+        The verdict. Hints know NaN or h(0) at z = 0, a pointwise profile, a missing division by |z|, a norm of the
+        whole batch, an epsilon in the norm, a forgotten bias, and an activation after the last layer.
     """
 
     def hint() -> str | None:
         x = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         x[2] = 0
-        for h in (h for h, _ in _PROFILES.values()):
+        for h in (*(h for h, _ in _PROFILES.values()), torch.cos):  # cos(0) = 1 must not show at z = 0
             for n in ((3, 5, 4, 2), (3, 2)):
                 weights, biases = _random_parameters(n)
                 if len(n) > 2:
@@ -292,10 +296,17 @@ def network_forward(answer: Callable[[list[Tensor], list[Tensor], Profile, Tenso
                 got = answer([w.clone() for w in weights], [b.clone() for b in biases], h, x.clone())
                 if got.shape != (6, 2):
                     return f"an input of shape (6, 3) must give an output of shape (6, 2), got {tuple(got.shape)}"
-                if torch.allclose(got, _forward(weights, biases, lambda z, h=h: rescale(z, h), x)):
+                expected = _forward(weights, biases, lambda z, h=h: rescale(z, h), x)
+                if torch.allclose(got, expected, rtol=1e-10, atol=1e-10):
                     continue
                 if not got.isfinite().all():
                     return "NaN where a pre-activation z_i is 0: the value there is 0, without dividing by 0"
+                if torch.allclose(got, expected, rtol=1e-3, atol=1e-3):
+                    return (
+                        "nearly right: an epsilon in the norm, or single precision? Treat |z| = 0 apart, by torch.where"
+                    )
+                if torch.allclose(got[x.any(dim=1)], expected[x.any(dim=1)], rtol=1e-10, atol=1e-10):
+                    return "wrong where a pre-activation z_i is 0: the value there is 0, whatever h(0) is"
                 for activation, last, text in (
                     (lambda z, h=h: rescale(z, h), True, "the last layer is affine: no activation after it"),
                     (lambda z, h=h: h(z), False, "h acts on the length |z|, not on each coordinate"),
@@ -326,7 +337,8 @@ def layer_centre(answer: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> V
             |Wx + b|^2 = |W(x - c)|^2 + d^2 for all x; W of shape (m, n), b of shape (m,).
 
     Returns:
-        The verdict. Hints know the sign of c, |b| or d^2 in place of d, and a centre that is not the shortest.
+        The verdict. Hints know the sign of c, |b| or d^2 in place of d, a d lost to rounding, and a centre that is not
+        the shortest.
     """
 
     def hint() -> str | None:
@@ -342,7 +354,10 @@ def layer_centre(answer: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> V
             expected = (b + w @ centre).norm()
             if got.shape != (n,) or height.numel() != 1:
                 return f"{case} c has shape {(n,)} and d is one number, got {tuple(got.shape)}, {tuple(height.shape)}"
-            if not (got.isfinite().all() and height.isfinite().all()):
+            cancelled = f"{case} squares cancel in your d: take the norm of e = b + W c"
+            if got.isfinite().all() and not height.isfinite().all():
+                return cancelled
+            if not got.isfinite().all():
                 return f"{case} NaN or infinite numbers come back: the pseudo-inverse needs no invertible W^T W"
             if not torch.allclose(w @ got, w @ centre, rtol=0, atol=1e-9):
                 if torch.allclose(w @ got, -w @ centre, rtol=0, atol=1e-9):
@@ -355,7 +370,9 @@ def layer_centre(answer: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> V
                     return "that is d^2, not d"
                 if torch.allclose(height, b.norm(), rtol=0, atol=1e-9):
                     return "d is not |b|: only the part of b outside the image of W counts"
-                return f"{case} the smallest value of |Wx + b| is {expected:.4f}, your d is {float(height):.4f}"
+                if torch.allclose(height, expected, rtol=0, atol=1e-6):
+                    return cancelled
+                return f"{case} the smallest value of |Wx + b| is {float(expected):.1e}, your d is {float(height):.1e}"
         return None
 
     return verdict(hint, "the shortest centre, for every shape and rank.")
