@@ -561,7 +561,7 @@ def qr_layer(answer: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]) 
             b, weight = extended[:, 0], extended[:, 1:]
             (n, m), tolerance = weight.shape, 100 * torch.finfo(weight.dtype).eps
             k = min(n, m + 1)
-            v, w_red, b_red = answer(weight, b)
+            v, w_red, b_red = answer(weight.clone(), b.clone())
             if v.shape != (n, k):
                 if v.shape == (n, n):
                     return f"V is square, the full Q: only the first min(n, m + 1) = {k} columns are needed"
@@ -610,7 +610,7 @@ def qr_layer_errors(answer: Callable[[RadialNetwork, Compression, Tensor], list[
             [-linear.weight.detach() for linear in linears], [1 - linear.bias.detach() for linear in linears]
         )
         for compression in (right, Compression(turned, right.isometries)):
-            got = [float(error) for error in answer(network, compression, x)]
+            got = [float(error) for error in answer(network, compression, x.clone())]
             full, reduced = network.partial_maps(x)[1:-1], compression.network.partial_maps(x)[1:-1]
             if len(got) != len(full):
                 return f"return one number for each of the {len(full)} hidden layers, got {len(got)}"
@@ -640,32 +640,41 @@ def qr_without_biases(answer: Callable[[list[Tensor]], list[Tensor]]) -> Verdict
         answer: ``answer([W_1, ..., W_L])`` returns the reduced weights.
 
     Returns:
-        The verdict. Hints know a superfluous bias column, an unreduced width, and a forgotten V in a next layer.
+        The verdict. Hints know a superfluous bias column, an unreduced width, a forgotten V, and lost signs.
     """
 
     def hint() -> str | None:
         generator = torch.Generator().manual_seed(0)
         x = torch.randn(20, 3, generator=generator, dtype=torch.float64)
-        for n, scale in (((3, 8, 8, 2), 1), ((3, 2, 9, 4, 5), 1), ((3, 2, 2), 1), ((3, 9, 7, 2), 0), ((3, 2), 1)):
+        shapes = ((3, 8, 8, 2), (3, 2, 9, 4, 5), (3, 2, 2), (3, 9, 7, 2), (3, 2), (3, 8, 8, 2))
+        for case, n in enumerate(shapes):
             weights = [torch.randn(b, a, generator=generator, dtype=torch.float64) for a, b in pairwise(n)]
-            weights[0][1:] *= scale  # rank one for scale 0
+            weights[0][1:] *= case != 3  # rank one
+            weights[0][:, 0] *= case != 5  # a first column of zeros
             reduced = list(answer([w.clone() for w in weights]))
             if len(reduced) != len(weights):
                 return f"{len(weights)} matrices must come back for widths {n}, got {len(reduced)}"
             if any(len(b) != a.shape[1] for b, a in pairwise(reduced)):
-                shapes = [tuple(w.shape) for w in reduced]
-                return f"shapes {shapes} do not chain: the next weight must absorb V (W_i V before it is factored)"
+                got = [tuple(w.shape) for w in reduced]
+                return f"shapes {got} do not chain: the next weight must absorb V (W_i V before it is factored)"
             widths = (reduced[0].shape[1], *(len(w) for w in reduced))
             expected = (n[0], *(min(n[: i + 1]) for i in range(1, len(n) - 1)), n[-1])
             if widths != expected:
                 if widths == reduced_widths(n):
                     return "your widths leave room for a bias: without one the matrix to factor is W_i V_{i-1} alone"
                 return f"widths {n} must reduce to {expected}, yours are {widths}"
+            if not all(w.isfinite().all() for w in reduced):
+                return "NaN or infinite entries: was something divided by a zero norm or diagonal entry?"
             full, small = (
                 RadialNetwork.from_parameters(w, [torch.zeros_like(m[:, 0]) for m in w], Squash())(x)
                 for w in (weights, reduced)
             )
             if not torch.allclose(full, small, rtol=0, atol=1e-12 * float(1 + full.detach().abs().max())):
+                if case == 5:
+                    return (
+                        "the function changed when the first column of W_1 is zero: a column of V is zero: "
+                        "is sign(0) = 0 in a sign correction?"
+                    )
                 return (
                     f"the function changed for widths {n}: are the columns of every V orthonormal, and is W_L V used?"
                 )

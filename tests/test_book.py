@@ -164,14 +164,14 @@ def test_planted_faults_are_seen_in_a_browser(site, tmp_path):
     for folder in ("_static", "_images"):
         (tmp_path / folder).symlink_to(SITE / folder)
     (tmp_path / "book").mkdir()
-    (tmp_path / "book/bad.html").write_text(html.replace("</article>", fault + "</article>"))
+    bad = html.replace("</article>", fault + "</article>").replace("copybutton.js", "missing.js")
+    (tmp_path / "book/bad.html").write_text(bad)
     found = "\n".join(browse(tmp_path, ["book/bad.html"]))
     for word in [
         "formula with an error",
         "px wide",
         "color-contrast",
-        "raw TeX: a formula",
-        "a proof that does not fold",
+        "raw TeX: wide",
         "not folded",
         "copy button",
         "missing file: /book/missing.png",
