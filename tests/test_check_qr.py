@@ -88,7 +88,21 @@ def changed(answer, change):
     return lambda weight, bias: change(*answer(weight, bias))
 
 
+def overwriting(weight, bias):
+    right = layer(weight.clone(), bias.clone())
+    weight.zero_()
+    bias.zero_()
+    return right
+
+
+def zeroing(weight, bias):
+    weight.zero_()
+    bias.zero_()
+    return layer(weight, bias)
+
+
 LAYERS = [
+    (zeroing, "V [b_red W_red] is not [b W]"),
     (full_q, "the full Q"),
     (no_bias, "with the bias as a column"),
     (bias_last, "the bias stands last"),
@@ -113,6 +127,11 @@ def differences(network, compression, x):
 
 def errors(network, compression, x):
     return [float(d.abs().max()) for d in differences(network, compression, x)]
+
+
+def shifting(network, compression, x):
+    x += 1
+    return [torch.tensor([error], dtype=torch.float64) for error in errors(network, compression, x - 1)]
 
 
 def projected(network, compression, x):
@@ -157,7 +176,7 @@ def scaled(a):
 
 def signed(a):
     v, r = torch.linalg.qr(a)
-    s = torch.where(r.diagonal().abs() < 1e-12, 0, 1)
+    s = torch.sign(r.diagonal())
     return v * s, s[:, None] * r
 
 
@@ -166,6 +185,8 @@ BIAS_FREE = [
     (lambda weights: weights, "must reduce to (3, 3, 3, 2)"),
     (lambda weights: without_biases(weights, last_absorbs=False), "do not chain"),
     (lambda weights: without_biases(weights, factor=scaled), "the function changed"),
+    (lambda weights: without_biases(weights, factor=signed), "a column of V is zero: is sign(0) = 0"),
+    (lambda weights: [w * torch.nan for w in without_biases(weights)], "NaN or infinite"),
     (lambda weights: without_biases(weights)[:-1], "must come back"),
     (lambda weights: without_biases(weights[1:]), "must come back"),
     (lambda weights: without_biases(None), "TypeError"),
@@ -179,10 +200,12 @@ BIAS_FREE = [
         (check.qr_widths, lambda n: (list(counts(n)[0]), *counts(n)[1:])),
         (check.qr_layer, layer),
         (check.qr_layer, by_svd),
+        (check.qr_layer, overwriting),
         (check.qr_layer_errors, errors),
+        (check.qr_layer_errors, shifting),
         (check.qr_layer_errors, lambda n, c, x: torch.tensor(errors(n, c, x), dtype=torch.float64)),
         (check.qr_without_biases, without_biases),
-        (check.qr_without_biases, lambda w: tuple(without_biases(w, factor=signed))),  # rows of zeros lose nothing
+        (check.qr_without_biases, lambda w: tuple(without_biases(w))),
     ],
 )
 def test_right_answers_pass(checker, answer):

@@ -9,10 +9,10 @@ const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 const [folder, executablePath] = process.argv.slice(2);
 const PAGES_AT_ONCE = 3;
-// Each colour scheme and each width meets axe and the clicks once.
+// Each colour scheme and each width meets axe once.
 const VIEWS = [
   { name: "desktop light", width: 1440, scheme: "light", axe: true },
-  { name: "desktop dark", width: 1440, scheme: "dark", clicks: true },
+  { name: "desktop dark", width: 1440, scheme: "dark" },
   { name: "phone light", width: 360, scheme: "light", clicks: true },
   { name: "phone dark", width: 390, scheme: "dark", axe: true },
 ];
@@ -107,8 +107,12 @@ async function visit(context, origin, name, view) {
   if (view.clicks) faults.push(...(await unfold(page)));
   if (view.axe) {
     await page.evaluate(axe);
-    const options = { resultTypes: ["violations"] };
-    const { violations } = await page.evaluate((o) => axe.run({ exclude: [["mjx-container"]] }, o), options);
+    const { violations } = await page.evaluate(() => {
+      // Formulas have the colour of their text, and a few blocks all the colours of code: the rest takes axe long.
+      document.querySelectorAll("mjx-container").forEach((formula) => formula.replaceChildren("formula"));
+      [...document.querySelectorAll("article div.highlight pre")].slice(5).forEach((code) => code.replaceChildren("code"));
+      return axe.run(document, { resultTypes: ["violations"] });
+    });
     for (const violation of violations.filter((v) => ["serious", "critical"].includes(v.impact))) {
       faults.push(`${violation.id}: ${violation.nodes.map((n) => n.html.slice(0, 100)).slice(0, 3).join(" | ")}`);
     }
