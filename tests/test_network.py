@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from variants import ACTIVATIONS, DEVICES, DTYPES, activations, gaussian, generator, random_network, seeds, widths
+from variants import (
+    ACTIVATIONS,
+    BACKENDS,
+    DEVICES,
+    DTYPES,
+    activations,
+    gaussian,
+    generator,
+    random_network,
+    seeds,
+    widths,
+)
 
 from radbook import RadialNetwork, RadialRescaling, ShiftedReLU, Squash, StepReLU, parameter_count
 
@@ -76,7 +87,7 @@ def test_any_other_callable_is_a_profile():
         assert torch.equal(RadialNetwork((2, 4, 1), profile, generator=generator(0))(x), expected)
 
 
-def test_saves_loads_copies_compiles_and_batches():
+def test_saves_loads_copies_and_batches():
     net = RadialNetwork((2, 5, 4, 3), ShiftedReLU(0.1, trainable=True), generator=generator(0))
     x = gaussian(6, 2, seed=1, dtype=torch.float32)
     buffer = io.BytesIO()
@@ -85,10 +96,17 @@ def test_saves_loads_copies_compiles_and_batches():
     other = RadialNetwork((2, 5, 4, 3), ShiftedReLU(0.7, trainable=True), generator=generator(9))
     other.load_state_dict(torch.load(buffer))
     assert torch.equal(other(x), net(x)) and torch.equal(copy.deepcopy(net)(x), net(x))
-    torch._dynamo.reset()
-    assert torch.allclose(torch.compile(net, fullgraph=True)(x), net(x), atol=1e-6)
     assert torch.allclose(torch.func.vmap(net)(x), net(x), atol=1e-6)
     assert torch.func.vmap(torch.func.jacrev(net))(x).shape == (6, 3, 2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_compiles_whole(backend):
+    torch._dynamo.reset()
+    net = RadialNetwork((2, 5, 4, 3), ShiftedReLU(0.1, trainable=True), generator=generator(0))
+    x = gaussian(6, 2, seed=1, dtype=torch.float32)
+    compiled = torch.compile(net, fullgraph=True, backend=backend)
+    assert torch.allclose(compiled(x), net(x), atol=1e-6)
 
 
 def test_no_hidden_layer_is_an_affine_map():

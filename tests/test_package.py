@@ -4,6 +4,7 @@ import ast
 import doctest
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_examples_run(module):
     namespace = importlib.import_module(f"radbook.{module}")
     result = doctest.testmod(namespace, extraglobs={"torch": torch}, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.failed == 0
+
+
+@pytest.mark.parametrize("page", ["README.md", "book/index.md"])
+def test_the_example_on_the_front_pages(page, capsys):
+    """It prints what its comment says, and the text names the right numbers of parameters."""
+    text = (SOURCE.parent / page).read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(code, {})
+    assert capsys.readouterr().out.strip() == re.findall(r"# (.*)", code)[-1]
+    for widths in ((1, 8, 16, 8, 1), (1, 2, 3, 4, 1)):
+        assert re.search(rf"\b{radbook.parameter_count(widths)}\b", text)
 
 
 def test_everything_exported_is_there():

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import jacfwd, jacrev, vmap
-from variants import ACTIVATIONS, DEVICES, DTYPES, JUMPS_AT_ZERO, activations, gaussian, generator, seeds
+from variants import ACTIVATIONS, BACKENDS, DEVICES, DTYPES, JUMPS_AT_ZERO, activations, gaussian, generator, seeds
 
 from radbook import RadialRescaling, RadialSigmoid, ShiftedReLU, Squash, StepReLU, jacobian, rescale
 from radbook.rescaling import radius
@@ -131,14 +131,15 @@ def test_stated_lipschitz_constant_holds_and_is_reached(name, n, seed):
 
 
 @EVERY
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("device", DEVICES)
-def test_compiles_whole(name, device):
+def test_compiles_whole(name, backend, device):
     torch._dynamo.reset()
     rho = ACTIVATIONS[name]().to(device)
     v = gaussian(6, 4, seed=4, dtype=torch.float32, device=device)
     v[0] = 0
     v.requires_grad_()
-    compiled = torch.compile(rho, fullgraph=True)
+    compiled = torch.compile(rho, fullgraph=True, backend=backend)
     assert torch.allclose(compiled(v), rho(v), rtol=rounding(4, v.dtype), atol=0)
     expected, got = (torch.autograd.grad(f(v).square().sum(), v)[0] for f in (rho, compiled))
     assert torch.allclose(got, expected, rtol=0, atol=rounding(4, v.dtype))

@@ -1,7 +1,9 @@
 """What the property tests run over: every activation, dtype and device, and random networks."""
 
+import shutil
 from itertools import pairwise
 
+import pytest
 import torch
 from hypothesis import strategies as st
 
@@ -9,6 +11,12 @@ from radbook import RadialNetwork, RadialRescaling, RadialSigmoid, ShiftedReLU, 
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 DTYPES = [torch.float32, torch.float64]
+#: Of torch.compile: tracing alone, and with compiled kernels, which on a CPU need a C++ compiler.
+NO_COMPILER = not any(map(shutil.which, ("c++", "g++", "clang++")))
+BACKENDS = [
+    "aot_eager",
+    pytest.param("inductor", marks=pytest.mark.skipif(NO_COMPILER, reason="compiled kernels (no C++ compiler)")),
+]
 
 ACTIVATIONS = {
     "step-relu": StepReLU,
