@@ -210,7 +210,8 @@ class Squash(RadialRescaling):
         nn.Module.__init__(self)
 
     def profile(self, r: Tensor) -> Tensor:
-        return r**2 / (1 + r**2)
+        inner, outer = r.clamp(max=1), r.clamp(min=1)  # r^2 overflows long before r does; r^-2 only underflows
+        return torch.where(r <= 1, inner**2 / (1 + inner**2), 1 / (1 + outer**-2))
 
 
 class _Shifted(RadialRescaling):

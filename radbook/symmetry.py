@@ -132,7 +132,7 @@ def infinitesimal_action(skews: Sequence[Tensor], network: RadialNetwork) -> tup
         The tangent vector as (weights, biases), of the shapes of the network's.
 
     Raises:
-        ValueError: wrong number or shape of matrices, or one is not skew.
+        ValueError: wrong number or shape of matrices, another dtype or device, or a matrix that is not skew.
     """
     widths = network.widths
     if [tuple(x.shape) for x in skews] != [(n, n) for n in widths[1:-1]]:
@@ -140,8 +140,12 @@ def infinitesimal_action(skews: Sequence[Tensor], network: RadialNetwork) -> tup
             f"widths {widths} need skew matrices of sizes {widths[1:-1]}, got {[tuple(x.shape) for x in skews]}"
         )
     for i, x in enumerate(skews, start=1):
-        if not torch.equal(x, -x.mT):
-            raise ValueError(f"X_{i} is not skew: an entry of X + X^T is {float((x + x.mT).abs().max()):.2g}")
+        weight = network.linears[i].weight
+        if x.dtype != weight.dtype or x.device != weight.device:
+            raise ValueError(f"X_{i} must have {weight.dtype} and device {weight.device}, got {x.dtype}, {x.device}")
+        defect, size = float((x + x.mT).abs().max()), float(x.abs().max())
+        if not defect <= 10 * len(x) * torch.finfo(x.dtype).eps * size:
+            raise ValueError(f"X_{i} is not skew: an entry of X + X^T is {defect:.2g}")
     weights = [torch.zeros_like(linear.weight) for linear in network.linears]
     biases = [torch.zeros_like(linear.bias) for linear in network.linears]
     for i, x in enumerate(skews):

@@ -12,7 +12,7 @@ from torch.func import jacfwd, jacrev, vmap
 from variants import ACTIVATIONS, BACKENDS, DEVICES, DTYPES, JUMPS_AT_ZERO, activations, gaussian, generator, seeds
 
 from radbook import RadialRescaling, RadialSigmoid, ShiftedReLU, Squash, StepReLU, jacobian, rescale
-from radbook.rescaling import radius
+from radbook.rescaling import derivative, radius
 
 EVERY = pytest.mark.parametrize("name", ACTIVATIONS)
 PROFILES = {
@@ -112,7 +112,8 @@ def test_jacobian_formula_is_the_derivative(name, n, seed):
     v = gaussian(6, n, seed=seed)
     v[0] = 0
     expected = vmap(jacrev(rho))(v)
-    tolerance = rounding(n, v.dtype) * max(1.0, float(expected.detach().abs().max()))
+    cancelling = rho.factor(radius(v)).detach().abs().max()  # for n = 1 only h' is left of (h' - lambda) + lambda
+    tolerance = rounding(n, v.dtype) * max(1.0, float(cancelling), float(expected.detach().abs().max()))
     assert torch.allclose(jacobian(v, rho.profile, rho.slope), expected, rtol=0, atol=tolerance)
     assert torch.allclose(vmap(jacfwd(rho))(v), expected, rtol=0, atol=tolerance)
 
@@ -194,6 +195,28 @@ def test_norms_reach_the_ends_of_the_exponent_range(dtype):
         got = radius(v.to(dtype))[:, 0].double()
         assert got[1] == 0
         assert float(got[0]) == pytest.approx(scale, rel=4 * torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("device", DEVICES)
+def test_squashing_does_not_overflow(dtype, device):
+    """Where r^2 is above the largest number of the dtype, h(r) = 1 up to rounding; derivatives stay finite."""
+    u = torch.tensor([0.6, -0.8], dtype=dtype, device=device)
+    for r in (2 * math.sqrt(torch.finfo(dtype).max), torch.finfo(dtype).max / 4):
+        v = (u * r).requires_grad_()
+        assert torch.allclose(Squash()(v), u, rtol=rounding(2, dtype), atol=0)
+        assert Squash().factor(radius(v)).item() == pytest.approx(1 / r, rel=rounding(2, dtype))
+        (first,) = torch.autograd.grad(Squash()(v)[0], v, create_graph=True)
+        (second,) = torch.autograd.grad(first.sum(), v)
+        assert torch.isfinite(first).all() and first.abs().max() * r <= 1 + rounding(2, dtype)
+        assert torch.isfinite(second).all() and torch.isfinite(jacobian(v.detach(), Squash().profile)).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_squashing_keeps_its_slope(dtype):
+    """h'(r) = 2 r / (1 + r^2)^2 to full relative accuracy: near r = 1, at it, and where h(r) rounds to 1."""
+    r = torch.tensor([1e-6, 0.5, 1 - 1e-6, 1.0, 1 + 1e-6, 2.0, 1e3, 1e6], dtype=dtype)
+    assert torch.allclose(derivative(Squash().profile, r), 2 * r / (1 + r * r) ** 2, rtol=rounding(1, dtype), atol=0)
 
 
 def test_factor_is_h_over_r():

@@ -200,8 +200,25 @@ def test_gradient_defect_sees_a_loss_of_the_parameters():
     assert torch.allclose(defect, (expected - expected.T) / 2)
 
 
+@given(n=st.integers(2, 8), seed=seeds)
+@settings(max_examples=20)
+def test_a_turned_skew_matrix_is_skew_up_to_rounding(n, seed):
+    """Q X Q^T counts as skew, as Q counts as orthogonal, and Q . (X . theta) = (Q X Q^T) . (Q . theta)."""
+    net = random_network((2, n, 1), "squash", seed=seed)
+    x = gaussian(n, n, seed=seed)
+    (q,) = random_rotations(net.widths, generator=generator(seed), dtype=torch.float64)
+    (w, w_last), (b, _) = infinitesimal_action([x - x.T], net)
+    turned_weights, turned_biases = infinitesimal_action([q @ (x - x.T) @ q.T], act([q], net))
+    pairs = zip((q @ w, w_last @ q.T, q @ b), (*turned_weights, turned_biases[0]), strict=True)
+    assert all(torch.allclose(p, r, rtol=0, atol=1e-12 * (1 + float(p.abs().max()))) for p, r in pairs)
+
+
 def test_infinitesimal_bad_input():
     net = random_network((2, 3, 1), "squash", seed=0)
+    with pytest.raises(ValueError, match="float32"):
+        infinitesimal_action([torch.zeros(3, 3)], net)
+    with pytest.raises(ValueError, match="X_1 is not skew"):
+        infinitesimal_action([torch.full((3, 3), torch.nan).double()], net)
     with pytest.raises(ValueError, match="need skew matrices"):
         infinitesimal_action([torch.zeros(2, 2)], net)
     with pytest.raises(ValueError, match="X_1 is not skew"):
