@@ -6,7 +6,10 @@ from radbook.approximation import Approximation, approximate
 from radbook.compression import Compression, Truncation, qr_compress, rank_compress, reduced_widths, truncate
 from radbook.data import pick_device
 from radbook.descent import Descent, gradient_descent, projected_gradient_descent
+from radbook.laperm import LookaheadPermutation, lookahead_permutation
 from radbook.network import RadialNetwork, parameter_count
+from radbook.permutation import PermutationNetwork, best_permutation
+from radbook.rearrange import Rearrangement, dipole_network, smooth_network, ternary_network
 from radbook.rescaling import (
     RadialRescaling,
     RadialSigmoid,
@@ -24,17 +27,23 @@ __all__ = [
     "Approximation",
     "Compression",
     "Descent",
+    "LookaheadPermutation",
+    "PermutationNetwork",
     "RadialNetwork",
     "RadialRescaling",
     "RadialSigmoid",
+    "Rearrangement",
     "ShiftedReLU",
     "Squash",
     "StepReLU",
     "Truncation",
     "act",
     "approximate",
+    "best_permutation",
+    "dipole_network",
     "gradient_descent",
     "jacobian",
+    "lookahead_permutation",
     "parameter_count",
     "pick_device",
     "projected_gradient_descent",
@@ -43,5 +52,7 @@ __all__ = [
     "rank_compress",
     "reduced_widths",
     "rescale",
+    "smooth_network",
+    "ternary_network",
     "truncate",
 ]

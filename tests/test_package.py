@@ -26,6 +26,9 @@ MAY_IMPORT = {
     "covering": set(),
     "collapse": {"network", "rescaling"},
     "needles": set(),
+    "permutation": set(),
+    "rearrange": {"permutation"},
+    "laperm": set(),
     "approximation": {"covering", "collapse", "needles"},
     "check": {
         "check.bounded",
