@@ -6,6 +6,8 @@ from radbook.approximation import Approximation, approximate
 from radbook.compression import Compression, Truncation, qr_compress, rank_compress, reduced_widths, truncate
 from radbook.data import pick_device
 from radbook.descent import Descent, gradient_descent, projected_gradient_descent
+from radbook.frames import TwoLayerCompression, compress_two_layer, simplex
+from radbook.gaussian import gaussian_target, network_target, population_loss, radial_target
 from radbook.laperm import LookaheadPermutation, lookahead_permutation
 from radbook.network import RadialNetwork, parameter_count
 from radbook.permutation import PermutationNetwork, best_permutation
@@ -37,21 +39,28 @@ __all__ = [
     "Squash",
     "StepReLU",
     "Truncation",
+    "TwoLayerCompression",
     "act",
     "approximate",
     "best_permutation",
+    "compress_two_layer",
     "dipole_network",
+    "gaussian_target",
     "gradient_descent",
     "jacobian",
     "lookahead_permutation",
+    "network_target",
     "parameter_count",
     "pick_device",
+    "population_loss",
     "projected_gradient_descent",
     "qr_compress",
+    "radial_target",
     "random_rotations",
     "rank_compress",
     "reduced_widths",
     "rescale",
+    "simplex",
     "smooth_network",
     "ternary_network",
     "truncate",

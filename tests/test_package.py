@@ -29,6 +29,8 @@ MAY_IMPORT = {
     "permutation": set(),
     "rearrange": {"permutation"},
     "laperm": set(),
+    "gaussian": set(),
+    "frames": {"gaussian"},
     "approximation": {"covering", "collapse", "needles"},
     "check": {
         "check.bounded",
