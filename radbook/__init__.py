@@ -11,7 +11,7 @@ from radbook.gaussian import gaussian_target, network_target, population_loss, r
 from radbook.laperm import LookaheadPermutation, lookahead_permutation
 from radbook.network import RadialNetwork, parameter_count
 from radbook.permutation import PermutationNetwork, best_permutation
-from radbook.rearrange import Rearrangement, dipole_network, smooth_network, ternary_network
+from radbook.rearrange import Rearrangement, dipole_network, kink_network, smooth_network, ternary_network
 from radbook.rescaling import (
     RadialRescaling,
     RadialSigmoid,
@@ -48,6 +48,7 @@ __all__ = [
     "gaussian_target",
     "gradient_descent",
     "jacobian",
+    "kink_network",
     "lookahead_permutation",
     "network_target",
     "parameter_count",

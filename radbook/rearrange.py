@@ -1,4 +1,4 @@
-"""Coefficients put in place by a proof (chapter "Training by permuting weights").
+"""Coefficients put in place by a proof (chapters "Training by permuting weights" and "Kinks and dipoles").
 
 Each construction returns a :class:`~radbook.permutation.PermutationNetwork` on [0, 1] and a number that its error
 cannot exceed.
@@ -61,11 +61,15 @@ def ternary_network(
         return Rearrangement(network, omega(0.5) if unit else 0.0, torch.zeros(0, dtype=torch.int64))
     first, end = {1: (1, n), 2: (1, n - 1), 3: (2, n - 1), 0: (2, n - 2)}[n % 4]  # blocks: first, ..., end - 1
     gaps = (torch.arange(first, end + 1, 4, dtype=torch.float64) - 0.5) * delta
-    level = (_values(f, gaps.clamp(max=1)) / unit + 0.5).floor()
-    digits = level.diff().long()
-    if digits.abs().max() > 1:
-        at = float(gaps[digits.abs().argmax()])
+    y = _values(f, gaps.clamp(max=1)) / unit
+    excess = y.diff().abs() - 1
+    if (excess > 1e-9 + 8 * torch.finfo(y.dtype).eps * y.abs().max()).any():
+        at = float(gaps[excess.argmax()])
         raise ValueError(f"f varies more than its Lipschitz constant or modulus allows, near x = {at:.3g}")
+    level = (y + 0.5).floor().tolist()
+    level = itertools.accumulate(level, lambda last, new: min(max(new, last - 1), last + 1))  # 2 is a rounding error
+    level = torch.tensor(list(level), dtype=torch.float64)
+    digits = level.diff().long()
 
     p, q = torch.zeros(2, n, dtype=torch.int64)
     if n % 4 in (2, 3):
@@ -139,6 +143,36 @@ def dipole_network(
     return Rearrangement(network, most + (float(c[order[-1]]) if n % 2 else 0.0), signs)
 
 
+def kink_network(kinks: Tensor, slope: int) -> PermutationNetwork:
+    r"""A rearrangement of plus and minus i/(n-1) with the kinks and the first slope asked for (Lemma lem-kinks).
+
+    With N = n - 1 and the locations b_0, ..., b_N, its slope is m/N up to b_3 and grows by k_j/N at b_j.
+
+    Args:
+        kinks: k_3, ..., k_{N-1}, each -1, 0 or 1, int64, shape (n - 4,), perhaps empty.
+        slope: m, an integer with \|m\| <= N (N - 1) / 2 + 1.
+
+    Returns:
+        The network with n locations, in float64 on the CPU; alpha is such that F(0) = 0, and gamma = 1.
+
+    Raises:
+        ValueError: a kink is not -1, 0 or 1, or the slope is too large.
+
+    Example:
+        >>> made = kink_network(torch.tensor([1, 0, -1]), -2)
+        >>> (made(made.locations).diff() * 36).round().int().tolist(), made.is_permutation()
+        ([-2, -2, -2, -1, -1, -2], True)
+    """
+    top = len(kinks) + 3
+    if kinks.dtype != torch.int64 or kinks.ndim != 1 or (kinks.abs() > 1).any():
+        raise ValueError("kinks must be a row of -1, 0 and 1, as int64")
+    if abs(slope) > top * (top - 1) // 2 + 1:
+        raise ValueError(f"with {top + 1} locations the slope must be within {top * (top - 1) // 2 + 1}, got {slope}")
+    side, b = -1 if kinks.sum() < 0 else 1, grid(top + 1)
+    p, q = _place(side * kinks, side * slope)
+    return _arranged(b, side * p, side * q, 1.0, b[0], b[0])
+
+
 def smooth_network(f: Function, n: int, *, curvature: float) -> Rearrangement:
     """Approximate f with Lipschitz derivative to order n^-2, with alpha and gamma (Theorem thm-smooth).
 
@@ -151,8 +185,8 @@ def smooth_network(f: Function, n: int, *, curvature: float) -> Rearrangement:
         curvature: a Lipschitz constant of f'.
 
     Returns:
-        The network, its bound, and the kinks at the n - 2 inner locations. The bound is (43/8) curvature / (n-1)^2
-        as soon as n - 1 is large against |f'| / curvature.
+        The network, its bound, and the kinks at the n - 2 inner locations. The bound is (13/4) curvature / (n-1)^2
+        as soon as n >= 2 + (16/25) max |f'| / curvature.
 
     Raises:
         ValueError: n < 4; the curvature is negative or not finite; f is not finite, or bends more than it says.
@@ -163,20 +197,23 @@ def smooth_network(f: Function, n: int, *, curvature: float) -> Rearrangement:
     y = _values(f, b)
     if (y.diff(n=2).abs() > curvature * delta**2 * (1 + 1e-9) + 8 * torch.finfo(y.dtype).eps * y.abs().max()).any():
         raise ValueError(f"f bends more than its curvature {curvature} allows")
-    gamma = max(9 / 4 * curvature, float((y[3] - y[2]).abs()) / delta**2 / (top * (top - 1) / 2 + 1))
+    curvature = max(curvature, float(y.diff(n=2).abs().max()) / delta**2)  # rounding can bend y a little more
+    gamma = max(25 / 8 * curvature, float((y[3] - y[1]).abs()) / delta**2 / (top * (top - 1) + 2))
     if gamma == 0:
         network = PermutationNetwork(b, pairwise(b), alpha=float(y[0]), gamma=0.0)
         return Rearrangement(network, 0.0, torch.zeros(n - 2, dtype=torch.int64))
-    slopes, error = (y.diff() / (gamma * delta**2)).tolist(), 0.0
-    followed = []
-    for slope in slopes[2:]:
+    slopes = (y.diff() / (gamma * delta**2)).tolist()
+    start = (slopes[1] + slopes[2]) / 2
+    followed, error = [round(start)], 2 * (start - round(start))  # of f - F at b[3], as F(b[1]) = f(b[1])
+    for slope in slopes[3:]:
         followed.append(round(slope + error / 2))
         error += slope - followed[-1]
     kinks = torch.tensor([0, 0, *(b - a for a, b in itertools.pairwise(followed))])
-    side = -1 if kinks.sum() < 0 else 1
-    p, q = _place(side * kinks, side * followed[0])
-    network = _arranged(b, side * p, side * q, gamma, b[2], y[2])
-    return Rearrangement(network, (gamma + 25 / 8 * curvature) * delta**2, kinks)
+    network = kink_network(kinks[2:], followed[0])
+    with torch.no_grad():
+        network.gamma.fill_(gamma)
+        network.alpha += y[1] - network(b[1])
+    return Rearrangement(network, (gamma + curvature / 8) * delta**2, kinks)
 
 
 def _fill(
@@ -223,10 +260,10 @@ def _ends(locations: Tensor, sizes: list[int]) -> tuple[Tensor, Tensor]:
 
 
 def _place(kinks: Tensor, slope: int) -> tuple[Tensor, Tensor]:
-    """Values 0, ..., n-1 of both signs with these kinks (sum >= 0, the first two 0) and this slope at 0."""
-    n, total = len(kinks) + 2, int(kinks.sum())
+    """Values 0, ..., n-1 with both signs, so that the kinks from b_3 on (sum >= 0) and the first slope come out."""
+    n, total = len(kinks) + 4, int(kinks.sum())
     inner = torch.arange(3, n - 1)
-    up, flat, down = (inner[kinks[2:] == k].tolist() for k in (1, 0, -1))
+    up, flat, down = (inner[kinks == k].tolist() for k in (1, 0, -1))
     chain, up = up[:total], up[total:]
     values = [(j, 4 + i, 3 + i) for i, j in enumerate(chain)]  # location, v, w
     pairs = [(i, u + 1, u) for i, u in zip(up, range(4 + total, n, 2), strict=False)]

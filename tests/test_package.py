@@ -41,6 +41,7 @@ MAY_IMPORT = {
         "check.minimal",
         "check.networks",
         "check.orbits",
+        "check.permutation",
         "check.profiles",
         "check.qr",
         "check.ranks",
@@ -59,6 +60,7 @@ MAY_IMPORT = {
     "check.descent": {"check.verdict", "rescaling", "network", "symmetry", "compression", "descent"},
     "check.growing": {"check.verdict", "rescaling", "network"},
     "check.minimal": {"check.verdict", "rescaling", "network"},
+    "check.permutation": {"check.verdict"},
     "check.profiles": {"check.verdict", "rescaling"},
     "check.ranks": {"check.verdict", "rescaling", "network", "compression"},
 }

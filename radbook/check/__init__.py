@@ -8,6 +8,7 @@ from radbook.check.growing import growing_layer, growing_onion, growing_read_bac
 from radbook.check.minimal import far_twin, minimal_width, needle_matrix
 from radbook.check.networks import layer_centre, network_count, network_forward, output_backward, rotated_network
 from radbook.check.orbits import orbit_alignment, orbit_count, orbit_momentum, orbit_tangent
+from radbook.check.permutation import digit_coefficients, digit_decode, perm_signs, perm_tracker
 from radbook.check.profiles import difference_weights, parabolic_layer
 from radbook.check.qr import qr_layer, qr_layer_errors, qr_widths, qr_without_biases
 from radbook.check.ranks import certified_predictions, reachable_ranks, residual_certificate, truncated_layer
@@ -22,6 +23,8 @@ __all__ = [
     "dead_layers",
     "descent_mask",
     "difference_weights",
+    "digit_coefficients",
+    "digit_decode",
     "equivariance_defect",
     "far_twin",
     "farthest_points",
@@ -44,6 +47,8 @@ __all__ = [
     "orbit_tangent",
     "output_backward",
     "parabolic_layer",
+    "perm_signs",
+    "perm_tracker",
     "polar_factor",
     "qr_layer",
     "qr_layer_errors",
