@@ -19,8 +19,8 @@ def simplex(
 ) -> Tensor:
     """Unit vectors with all inner products -1/(M - 1): a regular simplex (Definition def-simplex-frame).
 
-    They lie in the first M - 1 coordinates and sum to zero; up to an orthogonal map there are no others (Proposition
-    prop-simplex).
+    They lie in the first M - 1 coordinates and sum to zero; up to an orthogonal map there are no others:
+    Proposition prop-simplex.
 
     Args:
         nodes: their number M >= 1; one vector alone is (1, 0, ..., 0).

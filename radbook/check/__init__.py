@@ -3,7 +3,10 @@
 from radbook.check.bounded import narrow_collapses, network_collapses, rank_budget, slanted_cut
 from radbook.check.covers import balls_needed, farthest_points, nearest_in_dn
 from radbook.check.descent import descent_mask, equivariance_defect, polar_factor
+from radbook.check.equivariance import block_complex, block_rescaling, block_tilt, block_widths
+from radbook.check.etf import frame_excess, graph_frame, simplex_frame
 from radbook.check.experiments import ball_network, dead_layers, noise_in_ball, resumed_descent
+from radbook.check.gaussian import leaky_kernel, nodes_needed, output_weights, overlap_slope
 from radbook.check.growing import growing_layer, growing_onion, growing_read_back
 from radbook.check.minimal import far_twin, minimal_width, needle_matrix
 from radbook.check.networks import layer_centre, network_count, network_forward, output_backward, rotated_network
@@ -19,6 +22,10 @@ __all__ = [
     "Verdict",
     "ball_network",
     "balls_needed",
+    "block_complex",
+    "block_rescaling",
+    "block_tilt",
+    "block_widths",
     "certified_predictions",
     "dead_layers",
     "descent_mask",
@@ -28,11 +35,14 @@ __all__ = [
     "equivariance_defect",
     "far_twin",
     "farthest_points",
+    "frame_excess",
+    "graph_frame",
     "growing_layer",
     "growing_onion",
     "growing_read_back",
     "jacobian_product",
     "layer_centre",
+    "leaky_kernel",
     "minimal_width",
     "narrow_collapses",
     "nearest_in_dn",
@@ -40,12 +50,15 @@ __all__ = [
     "network_collapses",
     "network_count",
     "network_forward",
+    "nodes_needed",
     "noise_in_ball",
     "orbit_alignment",
     "orbit_count",
     "orbit_momentum",
     "orbit_tangent",
     "output_backward",
+    "output_weights",
+    "overlap_slope",
     "parabolic_layer",
     "perm_signs",
     "perm_tracker",
@@ -60,6 +73,7 @@ __all__ = [
     "residual_certificate",
     "resumed_descent",
     "rotated_network",
+    "simplex_frame",
     "slanted_cut",
     "truncated_layer",
     "verdict",
