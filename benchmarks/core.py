@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from radbook import RadialNetwork, Squash, pick_device, qr_compress
+from radbook import RadialNetwork, Squash, lookahead_permutation, pick_device, qr_compress
 
 
 def ratios(tasks: dict[str, Callable[[], object]], repeats: int = 15, warm_up: int = 3) -> None:
@@ -71,6 +71,24 @@ def compression(widths: tuple[int, ...], device: torch.device) -> None:
     ratios({"reduced network": lambda: reduced(x), "full network": lambda: network(x)})
 
 
+def synchronisation(count: int, device: torch.device) -> None:
+    """A synchronisation of lookahead permutation, its parts, and a step of the inner optimiser."""
+    net = torch.nn.Linear(count, 1, bias=False, device=device)
+    net.weight.grad = torch.randn(1, count, generator=torch.Generator().manual_seed(0)).to(device)
+    adam = torch.optim.Adam(net.parameters())
+    laperm = lookahead_permutation(net, adam)
+    weights, values = net.weight.detach().flatten(), net.weight.detach().flatten().sort().values
+    order, new = weights.argsort(), torch.empty_like(weights)
+    print(f"\nlookahead permutation of {count} weights")
+    tasks: dict[str, Callable[[], object]] = {
+        "argsort + scatter": lambda: new.scatter_(0, weights.argsort(stable=True), values),
+        "synchronisation": laperm.synchronise,
+        "scatter alone": lambda: new.scatter_(0, order, values),
+        "Adam step": adam.step,
+    }
+    ratios(tasks)
+
+
 def main() -> None:
     """Print all tables."""
     device = pick_device()
@@ -83,6 +101,8 @@ def main() -> None:
         ratios({name: forward_backward(f, v, cotangent) for name, f in candidates.items()})
     for widths in ((64, 512, 1024, 512, 10), (8, 1024, 1024, 1024, 8)):
         compression(widths, device)
+    for count in (10**4, 10**6):
+        synchronisation(count, device)
 
 
 if __name__ == "__main__":
