@@ -52,7 +52,8 @@ def simplex(
 def welch_bound(nodes: int, d: int) -> float:
     """The least coherence max |<v_j, v_k>| that M unit vectors of R^d can have at all (Proposition prop-welch).
 
-    It is sqrt((M - d) / (d (M - 1))), and 0 for M <= d. Equality holds exactly for equiangular tight frames.
+    It is sqrt((M - d) / (d (M - 1))), and 0 for M <= d. For M >= d, M >= 2, equality holds exactly for equiangular
+    tight frames of R^d; for M <= d it holds exactly for orthonormal vectors, which for M < d do not span R^d.
 
     Args:
         nodes: M >= 1.
@@ -152,9 +153,9 @@ def simplex_weight(nodes: int, d: int) -> float:
 
 
 def optimal_simplex_loss(nodes: int, d: int) -> float:
-    """The least E (|x| - sum_j b_j ReLU(<v_j, x>))^2 over M <= d + 1 nodes with b_j >= 0 (Corollary cor-etf-loss).
+    """The least E (|x| - sum_j b_j ReLU(<v_j, x>))^2 over M <= d + 1 nodes (Corollary cor-etf-loss).
 
-    For c|x| it is c^2 times as large.
+    Weights b_j of any sign are no better than b_j >= 0 (Theorem thm-signed). For c|x| it is c^2 times as large.
 
     Args:
         nodes: M >= 1.
@@ -207,7 +208,8 @@ def compress_two_layer(
 
     The loss is exact (Proposition prop-population-loss), and each step is one of Newton's method with the moduli of the
     Hessian's eigenvalues, damped until the loss goes down. What it finds are stationary points, as a rule local
-    minima; that the best of them is the global minimum is Theorem thm-etf where that applies, and else only evidence.
+    minima; that the best of them is the global minimum is Theorem thm-etf (thm-signed if signed) where it applies,
+    and else only evidence.
     Ctrl-C ends the search and keeps what was done.
 
     Args:
