@@ -253,8 +253,8 @@ def recovery(
             progress=progress,
         )
         result[f"train-loss-{name}"] = descent.losses[-1]
-        result[f"train-accuracy-{name}"] = _accuracy(descent.network, x[train], y[train])
-        result[f"test-accuracy-{name}"] = _accuracy(descent.network, x[test], y[test])
+        result[f"train-accuracy-{name}"] = accuracy(descent.network, x[train], y[train])
+        result[f"test-accuracy-{name}"] = accuracy(descent.network, x[test], y[test])
         result[f"losses-{name}"] = descent.losses
         if name == "radial":
             result["active-end"] = _active(descent.network, x)
@@ -330,8 +330,7 @@ def initialisation(
         except ValueError:  # the loss overflowed
             continue
         if descent.losses[-1] < result["loss"]:
-            accuracy = _accuracy(descent.network, x, y)
-            result |= {"loss": descent.losses[-1], "accuracy": accuracy, "rate": rate}
+            result |= {"loss": descent.losses[-1], "accuracy": accuracy(descent.network, x, y), "rate": rate}
         if descent.interrupted:
             return result | {"interrupted": True}
     return result
@@ -393,7 +392,7 @@ def geometry(
         except ValueError:  # the loss overflowed
             continue
         if descent.losses[-1] < result["loss"]:
-            accuracies = [_accuracy(descent.network, a, b) for a, b in ((x, y), (test_x, test_y))]
+            accuracies = [accuracy(descent.network, a, b) for a, b in ((x, y), (test_x, test_y))]
             result |= {"loss": descent.losses[-1], "train": accuracies[0], "test": accuracies[1], "rate": rate}
         if descent.interrupted:
             return result | {"interrupted": True}
@@ -441,23 +440,37 @@ def pointwise(network: RadialNetwork) -> nn.Sequential:
     return nn.Sequential(*layers[1:])
 
 
+@torch.no_grad()
+def accuracy(network: nn.Module, x: Tensor, y: Tensor) -> float:
+    """The share of samples whose largest output is that of their class.
+
+    Args:
+        network: maps samples to outputs of shape (N, classes).
+        x: samples, shape (N, ...).
+        y: classes, shape (N,).
+    """
+    return float((network(x).argmax(dim=1) == y).double().mean())
+
+
 def repeat(
     run: Callable[[int], Result],
     seeds: Iterable[int],
     *,
     name: str = "",
+    settings: Mapping[str, str] | None = None,
     store: str | Path | None = None,
     progress: bool = False,
 ) -> list[Result]:
     """Run trials one after another; finished ones are kept in a file and not run again.
 
     Ctrl-C ends the run, and what was finished is returned, with the curves of the trial that was under way last. Call
-    again with the same name and file to go on: the trial that was cut short starts anew, the others are read.
+    again with the same name, settings and file to go on: the trial that was cut short starts anew, the others are read.
 
     Args:
         run: maps a seed to a result, of numbers, strings and lists of them.
         seeds: one trial each.
-        name: under which the trials are kept; give every experiment and every setting another.
+        name: under which the trials are kept; give every experiment another.
+        settings: kept with the trials; those of other settings are not read.
         store: a file, one JSON object a line; it may hold several experiments. None keeps nothing.
         progress: show a bar of the trials.
 
@@ -466,7 +479,8 @@ def repeat(
         ``interrupted: True``; it is the last and is not stored.
     """
     path = None if store is None else Path(store)
-    finished = {} if path is None else _read(path, name)
+    mark = {"name": name, "settings": dict(settings or {})}
+    finished = {} if path is None else _read(path, mark)
     results: list[Result] = []
     bar = tqdm(list(seeds), desc=name, disable=not progress)
     try:
@@ -478,7 +492,7 @@ def repeat(
                 finished[seed] = result
                 if path is not None:
                     with path.open("a") as file:
-                        file.write(json.dumps({"name": name, **result}) + "\n")
+                        file.write(json.dumps(mark | result) + "\n")
             results.append(finished[seed])
     except KeyboardInterrupt:
         pass
@@ -520,6 +534,10 @@ class Protocol:
         """The settings of a full or a short run."""
         return {**self.options} if full else {**self.options, **self.short}
 
+    def described(self, full: bool) -> dict[str, str]:
+        """The settings as text."""
+        return {key: str(value) for key, value in self.settings(full).items()}
+
     def results(
         self,
         *,
@@ -539,7 +557,10 @@ class Protocol:
         """
         options = self.settings(full) | {"device": device, "progress": progress}
         seeds = range(self.trials if full else self.short_trials)
-        return repeat(lambda seed: self.run(seed, **options), seeds, name=name, store=store, progress=progress)
+        settings = self.described(full)
+        return repeat(
+            lambda seed: self.run(seed, **options), seeds, name=name, settings=settings, store=store, progress=progress
+        )
 
 
 def _geometry(
@@ -610,7 +631,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
 
 
 def stored_results() -> dict[str, Any]:
-    """The results of the full protocols, as ``tools/full_run.py`` stored them in the package.
+    """The results of all full protocols of the book, as ``tools/full_run.py`` stored them in the package.
 
     Returns:
         ``command``, ``machine``, and ``protocols``: for each name its ``settings`` and its ``trials``, a list of
@@ -628,7 +649,7 @@ def summary(protocols: Mapping[str, Protocol], results: Mapping[str, Sequence[Re
     """
     return {
         name: {
-            "settings": {key: str(value) for key, value in protocols[name].settings(full=True).items()},
+            "settings": protocols[name].described(full=True),
             "trials": [
                 {key: _short(value) for key, value in result.items() if not isinstance(value, list)}
                 for result in trials
@@ -674,17 +695,12 @@ def _active(network: RadialNetwork, x: Tensor) -> float:
     return float(active.double().mean())
 
 
-@torch.no_grad()
-def _accuracy(network: nn.Module, x: Tensor, y: Tensor) -> float:
-    return float((network(x).argmax(dim=1) == y).double().mean())
-
-
 def _mark(descent: Descent) -> Result:
     return {"interrupted": True} if descent.interrupted else {}
 
 
-def _read(path: Path, name: str) -> dict[int, Result]:
-    """The finished trials of one experiment; a last line that was cut off is removed from the file."""
+def _read(path: Path, mark: Mapping[str, Any]) -> dict[int, Result]:
+    """The finished trials with this mark; a last line that was cut off is removed from the file."""
     if not path.exists():
         return {}
     text = path.read_text()
@@ -692,4 +708,5 @@ def _read(path: Path, name: str) -> dict[int, Result]:
     if whole != text:
         path.write_text(whole)
     records = [json.loads(line) for line in whole.splitlines()]
-    return {r["seed"]: {k: v for k, v in r.items() if k != "name"} for r in records if r["name"] == name}
+    ours = [r for r in records if all(r.get(key) == value for key, value in mark.items())]
+    return {r["seed"]: {key: value for key, value in r.items() if key not in mark} for r in ours}

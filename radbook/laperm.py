@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,18 +12,21 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 
-def in_rank_order(values: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
+def in_rank_order(values: Tensor, of: Tensor) -> Tensor:
     """The nearest rearrangement: ``values`` in the rank order of ``of``, row by row (Proposition prop-projection).
 
     Args:
         values: sorted along the last dimension, shape (..., n).
-        of: shape (..., n), same dtype and device. Among equal entries the earlier one has the lower rank.
+        of: shape (..., n), same device. Among equal entries the earlier one has the lower rank.
 
     Returns:
-        The rearranged values, shape (..., n), and the order: entry k is the place of the k-th smallest, int64.
+        The rearranged values, shape (..., n).
+
+    Example:
+        >>> in_rank_order(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([7.0, -5.0, 6.0])).tolist()
+        [2.0, 0.0, 1.0]
     """
-    order = of.argsort(dim=-1, stable=True)
-    return torch.empty_like(values).scatter_(-1, order, values), order
+    return torch.empty_like(values).scatter_(-1, of.argsort(dim=-1, stable=True), values)
 
 
 class LookaheadPermutation:
@@ -42,10 +45,11 @@ class LookaheadPermutation:
     Attributes:
         steps: steps done.
         synchronisations: synchronisations done.
-        moved: of the last synchronisation, the share of ranks that are held by another place than before, per tensor.
+        moved: of the last synchronisation, the share of places that hold another value than after the one before,
+            per tensor.
 
     Raises:
-        ValueError: no tensors, a tensor that is not finite, or a period < 1.
+        ValueError: no tensors, one that is empty, not finite or unknown to the optimiser, or a period < 1.
 
     Example:
         >>> net = nn.Linear(3, 2, bias=False)
@@ -70,16 +74,17 @@ class LookaheadPermutation:
     ) -> None:
         if not tensors:
             raise ValueError("there is no tensor to rearrange")
+        trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        for name, tensor in tensors.items():
+            if id(tensor) not in trained or not tensor.numel():
+                raise ValueError(f"{name} is empty, or not one of the optimiser's parameters")
         self.optimizer, self.tensors, self.rows = optimizer, dict(tensors), rows
         self._period = period if callable(period) else lambda _: period
         self.steps = self.synchronisations = 0
         self._due = self._next()
         self.moved: dict[str, float] = {}
-        self._orders, self._values = {}, {}
-        for name, tensor in self.tensors.items():
-            flat = self._flat(name, tensor)
-            self._orders[name] = flat.argsort(dim=-1, stable=True)
-            self._values[name] = flat.gather(-1, self._orders[name])
+        self._last = {name: self._flat(name, tensor) for name, tensor in self.tensors.items()}
+        self._values = {name: last.sort(dim=-1, stable=True).values for name, last in self._last.items()}
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -108,9 +113,9 @@ class LookaheadPermutation:
         """
         current = {name: self._flat(name, tensor) for name, tensor in self.tensors.items()}
         for name, flat in current.items():
-            new, order = in_rank_order(self._values[name], flat)
-            self.moved[name] = float((order != self._orders[name]).double().mean())
-            self._orders[name] = order
+            new = in_rank_order(self._values[name], flat)
+            self.moved[name] = float((new != self._last[name]).double().mean())
+            self._last[name] = new
             self.tensors[name].copy_(new.view(self.tensors[name].shape))
         self.synchronisations += 1
 
@@ -118,8 +123,9 @@ class LookaheadPermutation:
         """What is needed, besides the network itself, to go on exactly."""
         return {
             "optimizer": self.optimizer.state_dict(),
-            "values": self._values,
-            "orders": self._orders,
+            "values": dict(self._values),
+            "last": dict(self._last),
+            "moved": dict(self.moved),
             "counts": (self.steps, self.synchronisations, self._due),
             "rows": self.rows,
         }
@@ -133,13 +139,16 @@ class LookaheadPermutation:
         Raises:
             ValueError: the state belongs to other tensors or to another choice of ``rows``.
         """
-        shapes = [{name: tuple(v.shape) for name, v in values.items()} for values in (state["values"], self._values)]
-        if shapes[0] != shapes[1] or state["rows"] != self.rows:
-            raise ValueError(f"the state is of tensors {shapes[0]}, not of {shapes[1]}, or rows differs")
+        theirs, ours = (
+            {name: (v.dtype, *v.shape) for name, v in values.items()} for values in (state["values"], self._values)
+        )
+        if theirs != ours or state["rows"] != self.rows:
+            raise ValueError(f"the state is of tensors {theirs}, not of {ours}, or rows differs")
         self.optimizer.load_state_dict(state["optimizer"])
         for name, tensor in self.tensors.items():
-            self._values[name] = state["values"][name].to(tensor, copy=True)
-            self._orders[name] = state["orders"][name].to(tensor.device, copy=True)
+            self._values[name] = state["values"][name].to(tensor.device, copy=True)
+            self._last[name] = state["last"][name].to(tensor.device, copy=True)
+        self.moved = dict(state["moved"])
         self.steps, self.synchronisations, self._due = state["counts"]
 
     def _next(self) -> int:
@@ -152,7 +161,7 @@ class LookaheadPermutation:
         """A copy, one row for each set of values that may change places."""
         if not tensor.isfinite().all():
             raise ValueError(f"{name} has NaN or infinite entries: take a smaller rate")
-        return tensor.detach().clone().view(-1, tensor.shape[-1]) if self.rows else tensor.detach().flatten().clone()
+        return tensor.detach().reshape(-1, tensor.shape[-1] if self.rows and tensor.ndim else tensor.numel()).clone()
 
 
 def lookahead_permutation(
@@ -195,7 +204,7 @@ class Fit:
     Attributes:
         network: the trained copy. With a period its chosen tensors are rearrangements of their first values.
         losses: before every step.
-        moved: at every synchronisation, the share of ranks that changed place, over all tensors.
+        moved: at every synchronisation that was due, the share of places that got another value, over all tensors.
         interrupted: whether it was stopped from the keyboard after a full step.
         state: what is needed to go on exactly.
     """
@@ -220,6 +229,7 @@ def fit(
     period: int | Callable[[int], int] | None = None,
     names: Sequence[str] | None = None,
     rows: bool = False,
+    factors: Mapping[str, float] | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.mse_loss,
     batch: int | None = None,
     seed: int = 0,
@@ -239,6 +249,7 @@ def fit(
         period: steps between synchronisations (:class:`LookaheadPermutation`). None: all weights are free.
         names: which parameters are rearranged; see :func:`lookahead_permutation`.
         rows: see :class:`LookaheadPermutation`.
+        factors: by which the rates of single parameters differ from ``rate``, by name.
         loss: maps outputs and targets to a scalar.
         batch: samples per step, drawn anew with replacement; None takes all.
         seed: of the batches.
@@ -249,13 +260,18 @@ def fit(
         synchronisation.
 
     Raises:
-        ValueError: steps < 0, inputs and targets that differ in number, or a loss that is not finite.
+        ValueError: steps < 0, inputs and targets that differ in number, factors of parameters that are not there, or
+            a loss that is not finite.
     """
     if steps < 0 or len(x) != len(y) or not len(x):
         raise ValueError(f"need steps >= 0 and as many inputs as targets, got {steps}, {len(x)} and {len(y)}")
     run = copy.deepcopy(start) if isinstance(start, Fit) else Fit(copy.deepcopy(start).requires_grad_(True))
     net, generator = run.network, torch.Generator().manual_seed(seed)
-    adam = torch.optim.Adam(net.parameters(), lr=1.0)
+    factors = factors or {}
+    parameters = dict(net.named_parameters())
+    if not factors.keys() <= parameters.keys():
+        raise ValueError(f"factors names {', '.join(factors)}, but the module has {', '.join(parameters)}")
+    adam = torch.optim.Adam([{"params": [p], "factor": factors.get(name, 1.0)} for name, p in parameters.items()])
     laperm = None if period is None else lookahead_permutation(net, adam, names=names, period=period, rows=rows)
     if run.state:
         net.load_state_dict(run.state["network"])
@@ -280,7 +296,7 @@ def fit(
             if step % _KEEP == 0:
                 keep()
             for group in adam.param_groups:
-                group["lr"] = rate(step) if callable(rate) else rate
+                group["lr"] = group["factor"] * (rate(step) if callable(rate) else rate)
             if batch is None:
                 inputs, targets = x, y
             else:
@@ -311,6 +327,6 @@ def fit(
 
 
 def _share(laperm: LookaheadPermutation) -> float:
-    """The share of moved ranks over all tensors."""
+    """The share of places that got another value, over all tensors."""
     sizes = {name: tensor.numel() for name, tensor in laperm.tensors.items()}
     return sum(laperm.moved[name] * size for name, size in sizes.items()) / sum(sizes.values())

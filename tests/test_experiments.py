@@ -1,5 +1,6 @@
 """The experiments of the book: protocols on tiny sizes, resuming, seeds, and what is stored of the full run."""
 
+import dataclasses
 import json
 import math
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from variants import generator
 
-from radbook import RadialNetwork, Squash, gradient_descent, reduced_widths
+from radbook import RadialNetwork, Squash, gradient_descent, reduced_widths, relocation
 from radbook import experiments as ex
 from radbook.experiments import PROFILES, PROTOCOLS, Protocol, mean_and_spread, repeat, stored_results
 
@@ -171,6 +172,32 @@ def test_finished_trials_are_kept_and_not_run_again(tmp_path, how):
     assert len(store.read_text().splitlines()) == 5
 
 
+def test_trials_of_other_settings_are_run_again(tmp_path):
+    """The same name and seed are not enough."""
+    store, old = tmp_path / "trials.jsonl", Counted()
+    assert repeat(old, range(2), name="a", settings={"steps": "5"}, store=store) == repeat(Counted(), range(2))
+    for settings, seeds in (({"steps": "5"}, []), ({"steps": "6"}, [0, 1]), ({}, [0, 1]), ({"steps": "6"}, [])):
+        run = Counted()
+        repeat(run, range(2), name="a", settings=settings, store=store)
+        assert run.seeds == seeds
+    store.write_text('{"name": "a", "seed": 0, "value": 7}\n')  # a file of the time before settings were kept
+    assert repeat(Counted(), [0], name="a", store=store)[0]["value"] == 0
+
+
+def test_a_protocol_keeps_its_settings_with_its_trials(tmp_path):
+    store, seeds = tmp_path / "trials.jsonl", []
+
+    def run(seed, *, steps, device, progress):
+        seeds.append((seed, steps))
+        return {"value": steps}
+
+    for steps in (5, 5, 6):
+        protocol = Protocol(run, {"steps": steps}, {"steps": 1}, trials=2, short_trials=1)
+        assert [r["value"] for r in protocol.results(full=True, name="a", store=store)] == [steps, steps]
+    protocol.results(name="a", store=store)
+    assert seeds == [(0, 5), (1, 5), (0, 6), (1, 6), (0, 1)]
+
+
 def test_a_line_that_was_cut_off_is_run_again(tmp_path):
     store = tmp_path / "trials.jsonl"
     repeat(Counted(), range(2), name="a", store=store)
@@ -258,7 +285,7 @@ def test_every_protocol_names_options_of_its_experiment(name):
 def test_the_stored_results_are_those_of_the_protocols():
     stored = stored_results()
     assert stored["command"] == full_run.COMMAND and stored["machine"].startswith("two CPU cores")
-    assert list(stored["protocols"]) == list(PROTOCOLS)
+    assert list(stored["protocols"]) == list(full_run.PROTOCOLS)
     for name, protocol in PROTOCOLS.items():
         record = stored["protocols"][name]
         assert record["settings"] == {key: str(value) for key, value in protocol.options.items()}
@@ -287,22 +314,56 @@ def test_the_summary_keeps_numbers_and_no_curves():
     }
 
 
-def test_the_full_run_writes_only_when_all_is_there(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def tiny_run(tmp_path, monkeypatch):
+    """``full_run.main`` with two tiny protocols; call it with names for ``--only``."""
     tiny = {
         "a": Protocol(ex.lossless, {}, trials=2),
         "b": Protocol(ex.lossless, {"zero_bias": True}, trials=1),
     }
-    target = tmp_path / "results.json"
     monkeypatch.setattr(full_run, "PROTOCOLS", tiny)
-    monkeypatch.setattr(full_run, "RESULTS", target)
+    monkeypatch.setattr(full_run, "RESULTS", tmp_path / "results.json")
     monkeypatch.setattr(full_run, "ProcessPoolExecutor", full_run_pool)
-    monkeypatch.setattr("sys.argv", ["full_run.py", "--store", str(tmp_path / "run"), "--only", "a"])
-    assert full_run.main() == 1 and not target.exists()
-    monkeypatch.setattr("sys.argv", ["full_run.py", "--store", str(tmp_path / "run")])
-    assert full_run.main() == 0
-    assert list(json.loads(target.read_text())["protocols"]) == ["a", "b"]
+
+    def run(*only):
+        names = ["--only", *only] if only else []
+        monkeypatch.setattr("sys.argv", ["full_run.py", "--store", str(tmp_path / "run"), *names])
+        return full_run.main()
+
+    def stored():
+        return json.loads(full_run.RESULTS.read_text())["protocols"]
+
+    run.stored, run.protocols = stored, tiny
+    yield run
+    torch.set_flush_denormal(False)
+
+
+def test_the_full_run_stores_what_it_is_asked_for_and_keeps_the_rest(tiny_run, capsys):
+    assert tiny_run("b") == 0 and list(tiny_run.stored()) == ["b"]
+    assert "not there: a" in capsys.readouterr().out
+    first = tiny_run.stored()["b"]
+    assert tiny_run("a") == 0 and list(tiny_run.stored()) == ["a", "b"] and tiny_run.stored()["b"] == first
+    assert "not there" not in capsys.readouterr().out
+    assert len(tiny_run.stored()["a"]["trials"]) == 2
+    assert tiny_run() == 0 and tiny_run.stored()["b"] == first
+
+
+@pytest.mark.parametrize("change", [{"options": {"zero_bias": False}}, {"trials": 3}])
+def test_the_full_run_drops_results_of_other_settings(tiny_run, change):
+    assert tiny_run() == 0
+    tiny_run.protocols["b"] = dataclasses.replace(tiny_run.protocols["b"], **change)
+    assert tiny_run("a") == 0 and list(tiny_run.stored()) == ["a"]
+
+
+def test_the_full_run_writes_only_whole_protocols(tiny_run, capsys):
+    tiny_run.protocols["b"] = Protocol(lambda seed, **_: {"interrupted": True}, {}, trials=1)
+    assert tiny_run() == 1 and not full_run.RESULTS.exists()
     assert "nothing is written" in capsys.readouterr().out
-    assert not full_run.complete({"a": [{}, {"interrupted": True}], "b": [{}]})
+    assert not full_run.complete({"a": [{}]}) and full_run.complete({"a": [{}, {}]})
+
+
+def test_the_names_of_the_two_chapters_differ():
+    assert len(full_run.PROTOCOLS) == len(PROTOCOLS) + len(relocation.PROTOCOLS)
 
 
 def full_run_pool(jobs):

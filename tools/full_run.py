@@ -1,9 +1,11 @@
-"""Run the experiments of the chapter "Training radial networks" in full and store their results in the package.
+"""Run the experiments of the book in full and store their results in the package.
 
     python tools/full_run.py [--store FILE] [--only NAME ...]
 
-Every finished trial is kept in FILE, so a run that was stopped (Ctrl-C) goes on where it was. When all protocols are
-complete, ``radbook/results.json`` is written. It takes about an hour on two CPU cores.
+Every finished trial is kept in FILE, so a run that was stopped (Ctrl-C) goes on where it was; trials of other settings
+are not taken. When the protocols that were asked for are complete, they replace theirs in ``radbook/results.json``.
+What is stored there of other protocols is kept if its settings are still the same, and dropped if not. All of them
+take about two hours on two CPU cores.
 """
 
 from __future__ import annotations
@@ -12,30 +14,48 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from radbook.experiments import PROTOCOLS, Result, summary
+from radbook import experiments, relocation
+from radbook.experiments import Protocol, Result, summary
 
 RESULTS = Path(__file__).parents[1] / "radbook/results.json"
 COMMAND = "python tools/full_run.py"
+#: Those of the two chapters with experiments.
+PROTOCOLS: Mapping[str, Protocol] = {**experiments.PROTOCOLS, **relocation.PROTOCOLS}
 
 
 def run(name: str, store: Path) -> list[Result]:
     """All trials of one protocol, on one thread; each protocol has a file of its own."""
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # Adam's averages of zero gradients would become denormal, and slow
     print(f"{name}: started", flush=True)
     return PROTOCOLS[name].results(full=True, name=name, store=store.with_suffix(f".{name.replace(' ', '-')}.jsonl"))
 
 
-def complete(results: dict[str, list[Result]]) -> bool:
-    """Whether no protocol and no trial is missing."""
-    return set(results) == set(PROTOCOLS) and all(
-        len(results[name]) == protocol.trials and not any(r.get("interrupted") for r in results[name])
-        for name, protocol in PROTOCOLS.items()
+def complete(results: Mapping[str, list[Result]]) -> bool:
+    """Whether none of these protocols lacks a trial."""
+    return all(
+        len(trials) == PROTOCOLS[name].trials and not any(r.get("interrupted") for r in trials)
+        for name, trials in results.items()
     )
+
+
+def merged(new: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """New results and the stored ones whose settings and number of trials are still those of their protocols."""
+    result: dict[str, Any] = {}
+    for name, protocol in PROTOCOLS.items():
+        old = stored.get(name, {"settings": None, "trials": []})
+        if name in new:
+            result[name] = new[name]
+        elif old["settings"] == protocol.described(full=True) and len(old["trials"]) == protocol.trials:
+            result[name] = old
+    return result
 
 
 def main() -> int:
@@ -54,16 +74,14 @@ def main() -> int:
             results[jobs[job]] = job.result()
             print(f"{jobs[job]}: {len(results[jobs[job]])} trials", flush=True)
     if not complete(results):
-        print("not all protocols are complete: nothing is written")
+        print("not all trials are there: nothing is written")
         return 1
-    ordered = {name: results[name] for name in PROTOCOLS}
-    content = {
-        "command": COMMAND,
-        "machine": "two CPU cores, one thread for each run",
-        "protocols": summary(PROTOCOLS, ordered),
-    }
+    stored = json.loads(RESULTS.read_text())["protocols"] if RESULTS.exists() else {}
+    protocols = merged(summary(PROTOCOLS, results), stored)
+    content = {"command": COMMAND, "machine": "two CPU cores, one thread for each run", "protocols": protocols}
     RESULTS.write_text(json.dumps(content, indent=1) + "\n")
-    print(f"written: {RESULTS}")
+    missing = [name for name in PROTOCOLS if name not in protocols]
+    print(f"written: {RESULTS}" + (f"; not there: {', '.join(missing)}" if missing else ""))
     return 0
 
 

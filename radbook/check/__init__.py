@@ -8,6 +8,7 @@ from radbook.check.etf import frame_excess, graph_frame, simplex_frame
 from radbook.check.experiments import ball_network, dead_layers, noise_in_ball, resumed_descent
 from radbook.check.gaussian import leaky_kernel, nodes_needed, output_weights, overlap_slope
 from radbook.check.growing import growing_layer, growing_onion, growing_read_back
+from radbook.check.laperm import first_move, permuted_descent, synchronised
 from radbook.check.minimal import far_twin, minimal_width, needle_matrix
 from radbook.check.networks import layer_centre, network_count, network_forward, output_backward, rotated_network
 from radbook.check.orbits import orbit_alignment, orbit_count, orbit_momentum, orbit_tangent
@@ -35,6 +36,7 @@ __all__ = [
     "equivariance_defect",
     "far_twin",
     "farthest_points",
+    "first_move",
     "frame_excess",
     "graph_frame",
     "growing_layer",
@@ -62,6 +64,7 @@ __all__ = [
     "parabolic_layer",
     "perm_signs",
     "perm_tracker",
+    "permuted_descent",
     "polar_factor",
     "qr_layer",
     "qr_layer_errors",
@@ -75,6 +78,7 @@ __all__ = [
     "rotated_network",
     "simplex_frame",
     "slanted_cut",
+    "synchronised",
     "truncated_layer",
     "verdict",
     "zero_safe_rescale",
