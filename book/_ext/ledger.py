@@ -141,7 +141,9 @@ def entry(result: Result, files: list[str]) -> list[str]:
     where = "It is proved" if result.kind != "conjecture" else "It is not proved; it stands"
     used = ", ".join(f"`{name}`" for name in files)
     return [
-        f"::::::{{dropdown}} {{prf:ref}}`{result.label}` {result.title} · {ORIGINS.get(result.origin, '?')}",
+        f"{{prf:ref}}`{result.label}` **{result.title}** · {ORIGINS.get(result.origin, '?')}",
+        "",
+        "::::::{dropdown} Statement and check",  # with the link in its title, keyboards could not reach one of the two
         result.statement,
         "",
         f"{where} in {{doc}}`/{result.page}`. The cell marked `check: {result.label}` runs it and prints:",
