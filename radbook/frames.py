@@ -208,9 +208,8 @@ def compress_two_layer(
 
     The loss is exact (Proposition prop-population-loss), and each step is one of Newton's method with the moduli of the
     Hessian's eigenvalues, damped until the loss goes down. What it finds are stationary points, as a rule local
-    minima; that the best of them is the global minimum is Theorem thm-etf (signed: Theorem thm-signed) where it applies,
-    and else only evidence.
-    Ctrl-C ends the search and keeps what was done.
+    minima; that the best of them is the global minimum is Theorem thm-etf (with signs, Theorem thm-signed) where it
+    applies, and else only evidence. Ctrl-C ends the search and keeps what was done.
 
     Args:
         target: of :mod:`radbook.gaussian`: a network, a radial function, or a Gaussian limit.
