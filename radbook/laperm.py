@@ -241,7 +241,8 @@ def fit(
     been interrupted.
 
     Args:
-        start: a module, which is not changed, or an interrupted run with the same other arguments.
+        start: a module, which is not changed, or an interrupted run with the same other arguments. Every parameter of
+            the copy is trained; give one the factor 0 to freeze it.
         x: inputs, shape (N, ...).
         y: targets, shape (N, ...).
         steps: of the inner optimiser, in all.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pages
 import pytest
+from fontTools.ttLib import TTFont
 from pages import ROOT
 
 SITE = ROOT / "_build/html"
@@ -115,6 +116,40 @@ def test_a_bad_formula_is_seen(tex):
     assert len(pages.untypesettable([r"\frac{1}{2}", found, r"\mathbb{R}^n"])) == 1
 
 
+def test_pages_carry_no_idle_script_or_style(site):
+    loads = re.compile(r"""(?:src|href)="[^"]*?([\w.-]+\.(?:js|css|woff2?))(?:\?[^"]*)?\"""")
+    idle = {"sphinx-thebe.js", "sphinx-thebe.css", "design-tabs.js", "all.min.js"}
+    assert {name for html in site.values() for name in loads.findall(html)} & idle == set()
+    assert all("x-thebe-config" not in html and "fa-solid-900.woff2" not in html for html in site.values())
+
+
+def test_every_icon_is_in_the_fonts(site):
+    (folder,) = SITE.glob("_static/vendor/fontawesome/*")
+    css = (folder / "css/all.min.css").read_text()
+    signs = {sign for font in folder.glob("webfonts/*") for sign in TTFont(font).getBestCmap()}
+    rules = {name: int(code, 16) for name, code in re.findall(r'\.fa-([\w-]+):before\{content:"\\(\w+)"', css)}
+    used = {
+        icon
+        for html in site.values()
+        for names in re.findall(r'<(?:i|span) class="(fa[^"]*)"', html)
+        for icon in names.split()
+    }
+    icons = {icon.removeprefix("fa-") for icon in used} - {
+        "fa",
+        "fas",
+        "far",
+        "fab",
+        "solid",
+        "regular",
+        "brands",
+        "lg",
+        "theme-switch",
+    }
+    assert icons
+    assert {icon for icon in icons if rules.get(icon) not in signs} == set()
+    assert sum(path.stat().st_size for path in folder.rglob("*.*")) < 50_000
+
+
 def test_search_and_copy_buttons(site):
     index = (SITE / "searchindex.js").read_text()
     chapters = [page for page in site if page.startswith("book/")]
@@ -145,7 +180,10 @@ def browse(folder: Path, names: list[str]) -> list[str]:
 
 
 def test_every_page_in_a_browser(site):
-    assert browse(SITE, [name for name in site if name.startswith("book/") or name == "search.html"]) == []
+    assert (
+        browse(SITE, [*(name for name in site if name.startswith("book/")), "search.html", "search.html?q=rotation"])
+        == []
+    )
 
 
 def test_planted_faults_are_seen_in_a_browser(site, tmp_path):

@@ -4,6 +4,13 @@ import re
 
 from sphinx.application import Sphinx
 
+UNUSED = re.compile("thebe|THEBE_JS_URL|design-tabs")  # live code, and tabs
+
+
+def described(file: object) -> str:
+    """The name and the text of a script or style sheet."""
+    return f"{getattr(file, 'filename', file)} {getattr(file, 'attributes', {}).get('body', '')}"
+
 
 def clean_page(app, pagename, templatename, context, doctree):
     """Clean the context of one page.
@@ -14,17 +21,14 @@ def clean_page(app, pagename, templatename, context, doctree):
     after a formula must not begin the next line.
     """
     context["default_mode"] = "auto"
-    context["script_files"] = [
-        script
-        for script in context.get("script_files", [])
-        if "thebe" not in str(getattr(script, "filename", script))
-        and "THEBE_JS_URL" not in str(getattr(script, "attributes", {}).get("body", ""))
-    ]
+    for files in ("script_files", "css_files"):
+        context[files] = [file for file in context.get(files, []) if not UNUSED.search(described(file))]
     if "body" in context:
         body = re.sub(r' id="(?:(?:proof|exercise|solution)-content|proof)"', "", context["body"])
         body = re.sub(r' role="(?:list|doc-biblioentry)"| aria-label="Toggle hidden content"', "", body)
         body = re.sub(r"Solution to(<a [^>]*>) ", r"Solution to \1", body)
         comma = r'(<span class="math [^>]*>[^<]*</span>[,.;:)]+)'
+        body = re.sub(r'<script type="text/x-thebe-config">[^<]*</script>\s*<script>kernelName[^<]*</script>', "", body)
         context["body"] = re.sub(comma, r'<span class="nowrap">\1</span>', body)
 
 
