@@ -1,5 +1,6 @@
 """The plans for instructors: minutes come from the chapters, and a plan that cannot work is seen."""
 
+import io
 import sys
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_markdown_cell, new_notebook
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book/_ext"))
@@ -56,6 +59,31 @@ def test_a_good_plan_has_no_fault():
 )
 def test_a_planted_fault_is_seen(weeks, fault):
     assert sum(words.startswith(fault) for words in plans.faults(weeks, CHAPTERS)) == 1
+
+
+def built(folder, plan):
+    """The warnings of a book of one chapter, p/a, and a page with a plan."""
+    (folder / "p").mkdir()
+    nbformat.write(new_notebook(cells=[new_markdown_cell(EXERCISE % ("a", "a")), note(10)]), folder / "p/a.ipynb")
+    (folder / "_toc.yml").write_text("parts: [{numbered: true, chapters: [{file: p/a}]}]")
+    (folder / "index.md").write_text(f"# Plan\n\n```{{course-plan}}\n{plan}\n```\n")
+    (folder / "conf.py").write_text("extensions = ['myst_parser', 'plans']\nsuppress_warnings = ['myst', 'ref']\n")
+    warnings = io.StringIO()
+    with docutils_namespace():
+        Sphinx(folder, folder, folder / "out", folder / "trees", "html", status=None, warning=warnings).build()
+    return warnings.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("plan", "fault"),
+    [
+        ("[{chapters: [p/z], in_class: a, homework: []}]", "WARNING: week 1: there is no chapter p/z"),
+        ("[{chapters: [p/a], homework: []}]", "ERROR: a plan is a YAML list"),
+        ("[{chapters", "ERROR: a plan is a YAML list"),
+    ],
+)
+def test_the_build_tells(tmp_path, plan, fault):
+    assert fault in built(tmp_path, plan)
 
 
 def printed():
