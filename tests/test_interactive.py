@@ -192,7 +192,7 @@ def rotated(state, words):
     inputs = tensor(state["inputs"])[:, None]
     assert close(state["values"]["radial"], turned(inputs)[:, 0])
     assert close(state["values"]["radial"], net(inputs)[:, 0])  # the graph stays
-    before, after = (n.linears[1](n.linears[0](inputs).relu())[:, 0] for n in (net, turned))
+    before, after = (n.linears[1](n.linears[0](inputs).relu())[:, 0].detach() for n in (net, turned))
     assert close(state["values"]["pointwise"], after)
     moved = float((after - before).abs().max())
     assert abs(state["moved"]["pointwise"] - moved) < 1e-12

@@ -87,6 +87,7 @@ async function play(browser, { page: name, figure, view, steps }) {
     isMobile: Boolean(view.touch), reducedMotion: view.still ? "reduce" : "no-preference",
     javaScriptEnabled: view.scripts !== false,
   });
+  context.setDefaultTimeout(120000); // a busy machine is slow, and that is no fault
   const page = await context.newPage();
   const faults = [];
   await page.route((url) => url.protocol !== "file:" && url.protocol !== "data:", (route) => {
@@ -107,8 +108,9 @@ async function play(browser, { page: name, figure, view, steps }) {
   const result = { states: [], words: [], saw: [], faults };
   const look = async () => {
     if (view.scripts === false) return;
-    result.states.push(JSON.parse(await root.getAttribute("data-state")));
-    result.words.push(await root.locator(".numbers").textContent());
+    const [state, words] = await root.evaluate((e) => [e.dataset.state, e.querySelector(".numbers").textContent]);
+    result.states.push(JSON.parse(state));
+    result.words.push(words);
   };
   await look();
   for (const [step, ...details] of steps) {
