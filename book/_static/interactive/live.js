@@ -41,8 +41,8 @@ const Live = (() => {
     const frame = make("svg", { x: left, y: top, width: w, height: h, viewBox: `${left} ${top} ${w} ${h}` }, svg);
 
     // Returns a function that draws lists of points; null lifts the pen.
-    const curve = (tone, width_ = 2, style = "") => {
-      const path = make("path", { class: "curve", style: `${paint(tone)}; stroke-width: ${width_}; ${style}` }, frame);
+    const curve = (tone, broad = 2, style = "") => {
+      const path = make("path", { class: "curve", style: `${paint(tone)}; stroke-width: ${broad}; ${style}` }, frame);
       return (points) => {
         let pen = "M";
         const steps = points.map((p) => {
@@ -80,10 +80,10 @@ const Live = (() => {
     });
 
   // A point that mouse, finger and keys move within |p| <= limit. ``at`` reads the state, ``move`` writes it.
-  function handle(window_, { label, name, tone, limit, step, at, move }) {
+  function handle(view, { label, name, tone, limit, step, at, move }) {
     const knob = make("g", {
       class: "handle", tabindex: 0, role: "slider", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": limit,
-    }, window_.svg);
+    }, view.svg);
     make("circle", { r: 24, class: "reach" }, knob);
     make("circle", { r: 8, class: "knob", style: paint(tone) }, knob);
     make("text", { class: "name", x: 13, y: -11, text: name }, knob);
@@ -93,12 +93,12 @@ const Live = (() => {
     };
     let grip = null;
     const seen = (event) => {
-      const at_ = window_.svg.getScreenCTM().inverse();
-      return [at_.a * event.clientX + at_.e, at_.d * event.clientY + at_.f];
+      const inverse = view.svg.getScreenCTM().inverse();
+      return [inverse.a * event.clientX + inverse.e, inverse.d * event.clientY + inverse.f];
     };
     knob.addEventListener("pointerdown", (event) => {
       const [a, b] = seen(event);
-      grip = [window_.X(at()[0]) - a, window_.Y(at()[1]) - b];
+      grip = [view.X(at()[0]) - a, view.Y(at()[1]) - b];
       knob.setPointerCapture(event.pointerId);
       knob.focus();
       event.preventDefault();
@@ -106,7 +106,7 @@ const Live = (() => {
     knob.addEventListener("pointermove", (event) => {
       if (!grip) return;
       const [a, b] = seen(event).map((z, i) => z + grip[i]);
-      const [ox, oy, ux, uy] = [window_.X(0), window_.Y(0), window_.X(1), window_.Y(1)];
+      const [ox, oy, ux, uy] = [view.X(0), view.Y(0), view.X(1), view.Y(1)];
       move(within([(a - ox) / (ux - ox), (b - oy) / (uy - oy)]));
     });
     for (const end of ["pointerup", "pointercancel"]) knob.addEventListener(end, () => (grip = null));
@@ -125,7 +125,7 @@ const Live = (() => {
     });
     return () => {
       const p = at();
-      knob.setAttribute("transform", `translate(${window_.X(p[0])} ${window_.Y(p[1])})`);
+      knob.setAttribute("transform", `translate(${view.X(p[0])} ${view.Y(p[1])})`);
       knob.setAttribute("aria-valuenow", number(Math.hypot(...p)).replace("\u2212", "-"));
       knob.setAttribute("aria-valuetext", `${point(p)}, length ${number(Math.hypot(...p))}`);
     };
