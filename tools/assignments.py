@@ -3,13 +3,14 @@
     python tools/assignments.py
 
 Each of these exercises is a question, worth as many points as it has stars. Its test is the chapter's own checker of
-`radbook.check`, open to the students, so a wrong answer is met with a hint. The folder
-``_build/course/assignments/PART/CHAPTER`` gets the students' notebook, the one with the solutions, and ``autograder.zip``.
+`radbook.check`, open to the students, so a wrong answer is met with a hint. ``_build/course/assignments/PART/CHAPTER``
+gets the students' notebook, the one with the solutions, and ``autograder.zip``.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import sys
 import tempfile
@@ -26,9 +27,9 @@ from otter.assign import main as otter_assign
 INTRODUCTION = """\
 # Assignment: {heading}
 
-The exercises to program of [this chapter]({url}) of *{title}*: {points} points. Write each function in the cell that has
-its first line, then run the cell below it. It says whether the function is right, and gives a hint when it is not. At the
-end, save the notebook and submit it. You need `radbook` and `otter-grader`.
+The exercises to program of [this chapter]({url}) of *{title}*: {points} points. Write each function in the cell that
+has its first line, then run the cell below it: it says whether the function is right, and gives a hint when it is not.
+At the end, save the notebook and submit it. You need `radbook` and `otter-grader`.
 """
 TEST = """\
 def test_answer({function}):
@@ -58,7 +59,9 @@ def definitions(sources: list[str]) -> dict[str, str]:
             elif isinstance(node, ast.Import):
                 imports |= {a.asname or a.name: ast.unparse(ast.Import([a])) for a in node.names}
             elif isinstance(node, ast.ImportFrom):
-                imports |= {a.asname or a.name: ast.unparse(ast.ImportFrom(node.module, [a])) for a in node.names}
+                imports |= {
+                    a.asname or a.name: ast.unparse(ast.ImportFrom(node.module, [a], node.level)) for a in node.names
+                }
     return imports | functions
 
 
@@ -72,6 +75,11 @@ def needed(code: str, available: dict[str, str]) -> set[str]:
         found |= new
         waiting += [available[name] for name in new]
     return found
+
+
+def layout(parts: list[str]) -> str:
+    """The parts as one piece of code, with two blank lines before a function."""
+    return "\n".join(f"\n\n{part}" if re.match("def |@", part) else part for part in parts).strip()
 
 
 def points(exercise: Exercise) -> int:
@@ -104,6 +112,7 @@ def master(chapter: Chapter, notebook: NotebookNode, name: str) -> NotebookNode 
         return None
     settings = {
         "name": name,
+        "python_version": "3.11",
         "requirements": [f"radbook @ git+{book.repository}@v{book.version}"],
         "export_cell": False,  # the notebook itself is what students submit
         "tests": {"ok_format": False},
@@ -119,13 +128,13 @@ def master(chapter: Chapter, notebook: NotebookNode, name: str) -> NotebookNode 
         answer = definitions(exercise.code)
         if exercise.function not in answer:
             raise ColabError(f"{chapter.page}.ipynb: the solution to {exercise.label} defines no {exercise.function}")
-        solution = "\n\n\n".join(answer.values())
+        solution = layout(list(answer.values()))
         used |= needed(solution, taught)
         questions += question(exercise, solution)
     cells = [
         new_raw_cell(f"# ASSIGNMENT CONFIG\n{yaml.safe_dump(settings)}"),
         new_markdown_cell(introduction),
-        new_code_cell("\n".join(code for name, code in taught.items() if name in used)),
+        new_code_cell(layout([code for name, code in taught.items() if name in used])),
         *questions,
     ]
     return new_notebook(cells=cells, metadata=nbformat.from_dict(METADATA))

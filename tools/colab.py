@@ -373,13 +373,13 @@ class Chapter:
                     code = new_code_cell(cell.source, outputs=outputs, execution_count=cell.execution_count)
                     code.metadata = nbformat.from_dict({"tags": kept} if kept else {})
                     cells += [code, *([new_markdown_cell(caption)] if caption else [])]
+                if self.in_solution and cell.cell_type == "code":
+                    self.exercises[-1].code.append(cell.source)
+                if waiting and not (self.in_solution and self.folded):
+                    cells += self.cells("\n".join(waiting))
+                    waiting = []
             except (ColabError, UnknownTargetError) as error:
                 raise ColabError(f"{self.page}.ipynb, cell {index}: {error}") from None
-            if self.in_solution and cell.cell_type == "code":
-                self.exercises[-1].code.append(cell.source)
-            if waiting and not (self.in_solution and self.folded):
-                cells += self.cells("\n".join(waiting))
-                waiting = []
         if self.in_solution:
             raise ColabError(f"{self.page}.ipynb: {{solution-start}} is not closed")
         for index, cell in enumerate(cells):

@@ -2,8 +2,8 @@
 
     python tools/course.py
 
-Reads what `tools/colab.py` reads, writes ``_build/course/student`` and ``_build/course/instructor``. The minutes and the
-notes are cells of the chapters tagged ``instructor``, which the book's pages leave out: one near the top that begins
+Reads what `tools/colab.py` reads, writes ``_build/course/student`` and ``_build/course/instructor``. Minutes and notes
+are cells of the chapters that are tagged ``instructor``, which the book's pages leave out: one near the top that begins
 with TEACHING, and one after the solution of each exercise that begins with its minutes. A missing one is an error.
 """
 
@@ -69,15 +69,20 @@ class Instructor(Chapter):
         if cell.source.startswith(TEACHING):
             self.taught = True
             return quote(self.blocks(cell.source.split("\n")))
-        label = self.exercises[-1].label if self.exercises else ""
         note = NOTE.fullmatch(cell.source)
-        if not note or not label or label in self.minutes:
-            fault = "is a second note on its exercise" if note and label else f"follows no exercise, or begins neither with {TEACHING!r} nor with 'Minutes: 10' and a blank line"
-            self.faults.append(f"{self.page}.ipynb: the note {cell.source[:40]!r} {fault}")
-            return []
-        self.minutes[label] = int(note["minutes"])
-        text = self.blocks(note["text"].split("\n"))
-        return quote([f"**For the instructor: {note['minutes']} minutes**", "", *text])
+        label = self.exercises[-1].label if self.exercises else ""
+        if not note:
+            fault = f"begins neither with {TEACHING!r} nor with 'Minutes: 10' (a number from 1) and a blank line"
+        elif not label:
+            fault = "stands before the first exercise"
+        elif label in self.minutes:
+            fault = f"is the second on {label}"
+        else:
+            self.minutes[label] = int(note["minutes"])
+            text = self.blocks(note["text"].split("\n"))
+            return quote([f"**For the instructor: {note['minutes']} minutes**", "", *text])
+        self.faults.append(f"{self.page}.ipynb: the note {cell.source[:40]!r} {fault}")
+        return []
 
     def convert(self, notebook: NotebookNode) -> NotebookNode:
         made = super().convert(notebook)
