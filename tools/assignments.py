@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from symtable import symtable
 
 import nbformat
 import yaml
@@ -48,21 +49,37 @@ SOLUTION = '''\
 
 
 def definitions(sources: list[str]) -> dict[str, str]:
-    """What the code imports and which functions it defines: for each name the code that makes it, imports first."""
+    """What the top level of the code defines: for each name the code that makes it; imports first, functions last."""
     imports: dict[str, str] = {}
+    values: dict[str, str] = {}
     functions: dict[str, str] = {}
     for source in sources:
         for node in ast.parse(source).body:
             if isinstance(node, ast.FunctionDef):
                 first = min(part.lineno for part in (node, *node.decorator_list))
                 functions[node.name] = "\n".join(source.split("\n")[first - 1 : node.end_lineno])
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                values[node.targets[0].id] = ast.unparse(node)
             elif isinstance(node, ast.Import):
                 imports |= {a.asname or a.name: ast.unparse(ast.Import([a])) for a in node.names}
             elif isinstance(node, ast.ImportFrom):
+                level = node.level
                 imports |= {
-                    a.asname or a.name: ast.unparse(ast.ImportFrom(node.module, [a], node.level)) for a in node.names
+                    a.asname or a.name: ast.unparse(ast.ImportFrom(node.module, [a], level)) for a in node.names
                 }
-    return imports | functions
+    return imports | values | functions
+
+
+def global_names(code: str) -> set[str]:
+    """The global names that the code refers to, its functions included."""
+    top = symtable(code, "cell", "exec")
+    names = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()}
+    tables = top.get_children()
+    while tables:
+        table = tables.pop()
+        names |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+        tables += table.get_children()
+    return names
 
 
 def needed(code: str, available: dict[str, str]) -> set[str]:
@@ -70,8 +87,7 @@ def needed(code: str, available: dict[str, str]) -> set[str]:
     found: set[str] = set()
     waiting = [code]
     while waiting:
-        nodes = ast.walk(ast.parse(waiting.pop()))
-        new = {node.id for node in nodes if isinstance(node, ast.Name) and node.id in available} - found
+        new = global_names(waiting.pop()) & available.keys() - found
         found |= new
         waiting += [available[name] for name in new]
     return found
@@ -128,7 +144,8 @@ def master(chapter: Chapter, notebook: NotebookNode, name: str) -> NotebookNode 
         answer = definitions(exercise.code)
         if exercise.function not in answer:
             raise ColabError(f"{chapter.page}.ipynb: the solution to {exercise.label} defines no {exercise.function}")
-        solution = layout(list(answer.values()))
+        own = needed(answer[exercise.function], answer) | {exercise.function}
+        solution = layout([code for name, code in answer.items() if name in own])
         used |= needed(solution, taught)
         questions += question(exercise, solution)
     cells = [
