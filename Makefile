@@ -18,7 +18,7 @@ help:             ## say what the targets do
 	$(PYTHON) -m venv .venv
 	@command -v nvidia-smi > /dev/null || echo 'No GPU here: should pip fetch packages named nvidia-*, stop it and read "Without a GPU" in README.md'
 	$(BIN)/python -m pip install -q -r requirements.txt -c constraints.txt
-	@# Without what otter-grader needs only for PDF (a browser) and for grading in containers
+	@# Its needs stand in requirements.txt, without the browser (over 100 MB) that it would print PDF with.
 	$(BIN)/python -m pip install -q --no-deps -c constraints.txt otter-grader
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
