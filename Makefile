@@ -8,7 +8,7 @@ NBVAL  := --nbval --nbval-sanitize-with tests/nbval.cfg --nbval-current-env --nb
 # Other kernels: a stand-in for another processor.
 PLAIN  := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE
 
-.PHONY: help book test web execute colab full mutate clean
+.PHONY: help book test web execute colab course full mutate clean
 
 help:             ## say what the targets do
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -18,14 +18,18 @@ help:             ## say what the targets do
 	$(PYTHON) -m venv .venv
 	@command -v nvidia-smi > /dev/null || echo 'No GPU here: should pip fetch packages named nvidia-*, stop it and read "Without a GPU" in README.md'
 	$(BIN)/python -m pip install -q -r requirements.txt -c constraints.txt
+	@# Its needs stand in requirements.txt, without the browser (over 100 MB) that it would print PDF with.
+	$(BIN)/python -m pip install -q --no-deps -c constraints.txt otter-grader
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Always from nothing (seconds): no page of an older configuration or a removed chapter can survive.
-book: .venv/.done ## build the HTML from the stored outputs, and the Colab notebooks
-	@rm -rf _build/html _build/.doctrees _build/colab
+book: .venv/.done ## build the HTML from the stored outputs, the Colab notebooks and those of a course
+	@rm -rf _build/html _build/.doctrees _build/colab _build/course
 	$(BIN)/jupyter-book build . -W -n --keep-going -q
 	@$(BIN)/python tools/colab.py
+	@$(BIN)/python tools/course.py
+	@$(BIN)/python tools/assignments.py
 	@echo "book: $$(find _build/html/book -name '*.html' | wc -l) pages in _build/html/index.html"
 
 test: book        ## lint, type-check and test the package, the notebooks and the pages
@@ -47,6 +51,8 @@ execute: .venv/.done ## run the chapters and store their outputs
 	$(BIN)/python tools/execute.py
 
 colab: book       ## the versions for Colab, in _build/colab
+
+course: book      ## notebooks for students and for instructors, and assignments, in _build/course
 
 full: .venv/.done  ## run the experiments of the book in full (an hour or two) and store their results
 	$(BIN)/python tools/full_run.py

@@ -142,7 +142,8 @@ def test_blocks(source, result):
         ("a {{ b }}", "{{ b"),
         (":::{solution-end}\n:::", "{solution-end}"),
         (":::{exercise-start}\n:label: ex-a\n:::", "{exercise-start}"),
-        (":::{solution-start} ex-a\n:::", "not closed"),
+        (":::{exercise} E\n:label: ex-a\nA.\n:::\n\n:::{solution-start} ex-a\n:::", "not closed"),
+        (":::{solution-start} ex-a\n:::", "does not follow its exercise"),
     ],
 )
 def test_what_is_unknown_or_broken_is_an_error_that_names_it(source, construct):

@@ -35,6 +35,7 @@ class Book:
 
     root: Path
     soups: dict[str, BeautifulSoup] = field(default_factory=dict, repr=False)
+    anchored: dict[str, dict[str, Tag]] = field(default_factory=dict, repr=False)  # a page's elements by anchor
 
     def __post_init__(self) -> None:
         project = tomllib.loads((self.root / "pyproject.toml").read_text())["project"]
@@ -63,12 +64,13 @@ class Book:
             if not file.exists():
                 raise UnknownTargetError(f"no page {page!r} in the built book")
             self.soups[page] = BeautifulSoup(file.read_text(), "html.parser")
+            self.anchored[page] = {str(tag["id"]): tag for tag in self.soups[page].find_all(id=True)}
         return self.soups[page]
 
     def element(self, place: Place) -> Tag:
         """The element of the built page that bears the anchor; the page's article when there is none."""
         soup = self.soup(place.page)
-        found = soup.find(id=place.anchor) if place.anchor else soup.find("article")
+        found = self.anchored[place.page].get(place.anchor) if place.anchor else soup.find("article")
         if not isinstance(found, Tag):
             raise UnknownTargetError(f"no anchor {place.anchor!r} on the built page {place.page!r}")
         return found

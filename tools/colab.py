@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from textwrap import indent
+from typing import ClassVar, TypeVar
 
 import nbformat
 from built_book import Book, Place, UnknownTargetError
@@ -38,7 +39,8 @@ METADATA = {
 }
 ADMONITIONS = ("attention", "caution", "danger", "error", "hint", "important", "note", "tip", "warning")
 GLUED = "application/papermill.record/text/plain"
-ANSWER = "\0"  # stands where the reader's empty code cell goes
+ANSWER = "\0"  # stands where the cells for the reader's answer go
+FOR_TEACHERS = "instructor"  # the tag of cells that are for teachers only
 
 FENCE = re.compile(r"(?P<indent> *)(?P<fence>:{3,}|~{3,}|`{3,}(?!.*`))(?P<info>.*)$")
 DIRECTIVE = re.compile(r"\{(?P<name>[\w:-]+)\} *(?P<argument>.*)$")
@@ -83,6 +85,46 @@ def fold(summary: str, lines: list[str]) -> list[str]:
 
 
 @dataclass
+class Exercise:
+    """One exercise of a chapter."""
+
+    label: str
+    number: str
+    title: str  # with its marks, as ⌨ and ★
+    source: str  # the text in the book's markup
+    lines: list[str]  # the whole exercise in plain Markdown
+    code: list[str] = field(default_factory=list)  # the code cells of its solution
+
+    @property
+    def programmed(self) -> bool:
+        """Whether the answer is a program."""
+        return "⌨" in self.title
+
+    @property
+    def check(self) -> str:
+        """The call that checks the answer, as the text states it."""
+        return self.stated(r"`(check\.\w+\(\w+\))`", "a call of its checker")
+
+    @property
+    def function(self) -> str:
+        """The name of the function to be written."""
+        return self.check.partition("(")[2].rstrip(")")
+
+    @property
+    def stub(self) -> str:
+        """The function to be written, without its body."""
+        signature = self.stated(rf"`({self.function}\(.*?\))`", "its function with the arguments")
+        return f"def {signature}:\n    ..."
+
+    def stated(self, pattern: str, what: str) -> str:
+        """What the text states in code marks; it must be there."""
+        match = re.search(pattern, self.source)
+        if not match:
+            raise ColabError(f"the text of {self.label!r} does not state {what}")
+        return match[1]
+
+
+@dataclass
 class Chapter:
     """One chapter on its way to Colab."""
 
@@ -90,7 +132,11 @@ class Chapter:
     page: str
     glued: dict[str, str]
     notes: list[str] = field(default_factory=list)  # names of footnotes, in the order of their numbers
+    exercises: list[Exercise] = field(default_factory=list)  # those met so far
     in_solution: bool = False  # between solution-start and solution-end
+
+    purpose: ClassVar[str] = "for Colab"
+    folded: ClassVar[bool] = True  # the solutions, as one Markdown cell each
 
     # Blocks
 
@@ -182,17 +228,24 @@ class Chapter:
         if name == "table":
             return [f"**{self.number('ref', options.get('name', ''), info)}.** {title}", "", *body]
         if name == "exercise" or name.startswith("prf:"):
-            number = self.number("ref" if name == "exercise" else "prf:ref", options.get("label", ""), info)
+            label = options.get("label", "")
+            number = self.number("ref" if name == "exercise" else "prf:ref", label, info)
             head = f"**{number}{f' ({title})' if title else ''}.**"
-            return quote([head, "", *body]) + ["", ANSWER] * (name == "exercise" and "⌨" in title)
+            new = quote([head, "", *body])
+            if name == "exercise":
+                self.exercises.append(Exercise(label, number, title, "\n".join(lines), new))
+                return [*new, "", ANSWER]
+            return new
         if name in ("solution", "solution-start"):
             number = self.number("ref", argument, info)
-            lines = fold(f"Solution to [{number}]({self.book.url(self.book.locate('ref', argument))})", body)
+            title = f"Solution to [{number}]({self.book.url(self.book.locate('ref', argument))})"
             self.in_solution = name == "solution-start"
-            return lines[:-2] if self.in_solution else lines
+            if self.in_solution and [exercise.label for exercise in self.exercises[-1:]] != [argument]:
+                raise ColabError(f"the solution to {argument!r} does not follow its exercise")
+            return self.solution(title, body)
         if name == "solution-end" and self.in_solution:
             self.in_solution = False
-            return ["</details>"]
+            return self.end_of_solution()
         raise ColabError(f"unknown or misplaced directive {{{name}}}")
 
     def number(self, role: str, label: str, info: str) -> str:
@@ -201,6 +254,24 @@ class Chapter:
         if not number:
             raise ColabError(f"{info!r} has no label or no number")
         return number
+
+    # What differs between the versions of a chapter
+
+    def solution(self, title: str, lines: list[str]) -> list[str]:
+        """A solution, or the beginning of one that has code cells."""
+        return fold(title, lines)[: -2 if self.in_solution else None]
+
+    def end_of_solution(self) -> list[str]:
+        """What closes a solution that has code cells."""
+        return ["</details>"]
+
+    def answer(self, exercise: Exercise) -> list[NotebookNode]:
+        """The cells for the reader's answer to an exercise."""
+        return [new_code_cell("# your answer")] if exercise.programmed else []
+
+    def for_teachers(self, cell: NotebookNode) -> list[str]:
+        """What is shown of a cell for teachers."""
+        return []
 
     # Text within a paragraph
 
@@ -281,7 +352,7 @@ class Chapter:
         """The notebook for Colab."""
         install = INSTALL.format(repository=self.book.repository, version=self.book.version).strip()
         link = f"[{self.book.heading(Place(self.page), numbered=True)}]({self.book.url(Place(self.page))})"
-        top = f"This is {link} of *{self.book.title}*, for Colab."
+        top = f"This is {link} of *{self.book.title}*, {self.purpose}."
         cells = [new_code_cell(install), new_markdown_cell(top)]
         waiting: list[str] = []  # lines of the next Markdown cell
         for index, cell in enumerate(notebook.cells):
@@ -290,9 +361,11 @@ class Chapter:
                 if caption:
                     figure = self.number("ref", caption.get("name", ""), "a figure")
                     caption = f"**{figure}.** {self.inline(caption['caption'])}"
-                if cell.cell_type == "markdown":
+                if FOR_TEACHERS in cell.metadata.get("tags", []):
+                    waiting += self.for_teachers(cell)
+                elif cell.cell_type == "markdown":
                     waiting += [*self.blocks(cell.source.split("\n")), ""]
-                elif self.in_solution:
+                elif self.in_solution and self.folded:
                     waiting += [*listing(cell), "", *([caption, ""] if caption else [])]
                 else:
                     kept = [tag for tag in cell.metadata.get("tags", []) if tag == "raises-exception"]
@@ -300,13 +373,13 @@ class Chapter:
                     code = new_code_cell(cell.source, outputs=outputs, execution_count=cell.execution_count)
                     code.metadata = nbformat.from_dict({"tags": kept} if kept else {})
                     cells += [code, *([new_markdown_cell(caption)] if caption else [])]
+                if self.in_solution and cell.cell_type == "code":
+                    self.exercises[-1].code.append(cell.source)
+                if waiting and not (self.in_solution and self.folded):
+                    cells += self.cells("\n".join(waiting))
+                    waiting = []
             except (ColabError, UnknownTargetError) as error:
                 raise ColabError(f"{self.page}.ipynb, cell {index}: {error}") from None
-            if waiting and not self.in_solution:
-                for k, part in enumerate("\n".join(waiting).split(ANSWER)):
-                    cells += [new_code_cell("# your answer")] * (k > 0)
-                    cells += [new_markdown_cell(part.strip())] if part.strip() else []
-                waiting = []
         if self.in_solution:
             raise ColabError(f"{self.page}.ipynb: {{solution-start}} is not closed")
         for index, cell in enumerate(cells):
@@ -314,6 +387,22 @@ class Chapter:
             if cell.cell_type == "markdown" and (left := leftovers(cell.source)):
                 raise ColabError(f"{self.page}.ipynb: left over of the book's markup: {left}")
         return new_notebook(cells=cells, metadata=nbformat.from_dict(METADATA))
+
+    def cells(self, text: str) -> list[NotebookNode]:
+        """Markdown cells, with the cells for answers where they belong."""
+        first, *rest = text.split(ANSWER)
+        cells = [new_markdown_cell(first)]
+        for exercise, part in zip(self.exercises[len(self.exercises) - len(rest) :], rest, strict=True):
+            if answer := self.answer(exercise):
+                cells += [*answer, new_markdown_cell(part)]
+            else:
+                cells[-1].source = f"{cells[-1].source.rstrip()}\n\n{part.lstrip()}"
+        for cell in cells:
+            cell.source = cell.source.strip()
+        return [cell for cell in cells if cell.source]
+
+
+AnyChapter = TypeVar("AnyChapter", bound=Chapter)
 
 
 def leftovers(text: str) -> list[str]:
@@ -342,19 +431,28 @@ def glued_values(notebook: NotebookNode) -> dict[str, str]:
     return {o.metadata.scrapbook.name: o.data[GLUED] for o in outputs}
 
 
+def convert(book: Book, page: str, version: type[AnyChapter]) -> tuple[AnyChapter, NotebookNode]:
+    """One version of a chapter: what was learnt on the way, and the notebook."""
+    notebook = nbformat.read(book.root / f"{page}.ipynb", as_version=4)
+    chapter = version(book, page, glued_values(notebook))
+    return chapter, chapter.convert(notebook)
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook; its folder is made when missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+
+
 def main() -> int:
     """Write all chapters; return the exit status."""
     book = Book(Path.cwd())
     for page in book.chapters():
-        notebook = nbformat.read(book.root / f"{page}.ipynb", as_version=4)
         try:
-            made = Chapter(book, page, glued_values(notebook)).convert(notebook)
+            write(convert(book, page, Chapter)[1], book.root / f"_build/colab/{page}.ipynb")
         except ColabError as error:
             print(f"colab: {error}", file=sys.stderr)
             return 1
-        path = book.root / f"_build/colab/{page}.ipynb"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(made, path)
     print(f"colab: {len(book.chapters())} notebooks in _build/colab")
     return 0
 
