@@ -143,8 +143,8 @@ def drawing(texts: dict[str, str], group: dict[str, int], address: dict[str, str
         "it. The list below says the same.</desc>"
         '<defs><marker id="dependencies-tip" viewBox="0 0 8 8" refX="5" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path d="M0 0L8 4L0 8z"/></marker></defs>' + "".join(arrows + boxes) + "</svg>"
-        "<p>Solid arrows: a proof or a statement refers back. Dashed ones: only the box at the top of the chapter does. "
-        "What follows from other arrows has none of its own.</p></div>"
+        "<p>Solid arrows: a proof or a statement refers back. Dashed ones: only the box at the top of the chapter "
+        "does. What follows from other arrows has none of its own.</p></div>"
     )
 
 
@@ -157,8 +157,8 @@ def sentences(texts: dict[str, str], parts: dict[str, list[str]]) -> list[str]:
         lines += ["", f'<span class="part-{part}">{escape(caption)}</span>', ""]
         for page in pages:
             before = sorted(graph.predecessors(page), key=list(texts).index)
-            named_ones = [f"{{doc}}`/{p}`" + ("" if used.has_edge(p, page) else " (not for its proofs)") for p in before]
-            lines.append(f"- {{doc}}`/{page}`: " + (f"after {', '.join(named_ones)}" if before else "a beginning"))
+            links = [f"{{doc}}`/{p}`" + ("" if used.has_edge(p, page) else " (not for its proofs)") for p in before]
+            lines.append(f"- {{doc}}`/{page}`: " + (f"after {', '.join(links)}" if links else "a beginning"))
     return lines
 
 
