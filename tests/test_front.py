@@ -1,4 +1,4 @@
-"""The pages made from the chapters: what differs from the papers, which chapter needs which, the state of the outputs."""
+"""Pages made from the chapters: what differs from the papers, which chapter needs which, the state of the outputs."""
 
 import json
 import re
@@ -51,8 +51,8 @@ def test_a_chapter_with_a_repaired_result_says_how_the_papers_differ(page):
 
 def test_what_is_collected():
     text = (
-        "# A\n\n:::{admonition} Where the papers differ\n:class: note\n\nHere {doc}`b` and {doc}`that <../c/d>`.\n:::\n\n"
-        "Not this.\n\n## Where the papers and the libraries differ\n\n{glue:text}`size` and\n\n$$\nx\n$$ (eq-x)\n\n"
+        "# A\n\n:::{admonition} Where the papers differ\n:class: note\n\nHere {doc}`b` and {doc}`that <../c/d>`.\n:::\n"
+        "\nNot this.\n\n## Where the papers and the libraries differ\n\n{glue:text}`size` and\n\n$$\nx\n$$ (eq-x)\n\n"
         "## Summary\n\nNor this.\n"
     )
     lines = errata.differences(text, "book/a/a", {"size": "'4.1'"})
@@ -114,10 +114,8 @@ def test_every_arrow_points_down_and_bends_in_every_row_between():
 
 
 def test_picture_and_list_say_the_same():
-    used, named = dependencies.graphs(SMALL)
-    svg = BeautifulSoup(
-        dependencies.drawing(SMALL, dict.fromkeys(SMALL, 1), {p: f"{p}.html" for p in SMALL}), "html.parser"
-    )
+    drawing = dependencies.drawing(SMALL, dict.fromkeys(SMALL, 1), {page: f"{page}.html" for page in SMALL})
+    svg = BeautifulSoup(drawing, "html.parser")
     arrows = [path["class"] for path in svg.select("svg > path")]
     lines = "\n".join(dependencies.sentences(SMALL, {"P": ["p/a", "p/b"], "Q": ["q/c", "q/d"]}))
     assert [link["href"] for link in svg.select("a")] == [f"{page}.html" for page in SMALL]

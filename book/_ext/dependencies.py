@@ -72,6 +72,7 @@ def rows(graph: nx.DiGraph) -> list[list[str | Bend]]:
     table: list[list[str | Bend]] = [list(generation) for generation in nx.topological_generations(graph)]
     row = {page: k for k, pages in enumerate(table) for page in pages}
     neighbours = nx.Graph()
+    neighbours.add_nodes_from(graph)
     for start, end in graph.edges:
         bends = [Bend(start, end, k) for k in range(row[start] + 1, row[end])]
         for bend in bends:
