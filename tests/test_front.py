@@ -139,7 +139,8 @@ STORED = json.loads((ROOT / status.STATUS).read_text())
 
 
 def test_every_notebook_has_a_record_of_the_code_it_has_now():
-    assert list(status.faults(status.notebooks(ROOT), STORED)) == []
+    notebooks = {page: spine.notebook(ROOT, page) for page in spine.notebooks(ROOT)}
+    assert list(status.faults(notebooks, STORED)) == []
 
 
 def test_edited_code_missing_records_and_records_of_nothing_are_seen():

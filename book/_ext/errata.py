@@ -27,13 +27,10 @@ def differences(text: str, page: str, values: dict[str, str]) -> list[str]:
     body = re.sub(r"^:class:.*\n", "", body, flags=re.MULTILINE)
     body = re.sub(r"^( *\$\$) *\([\w-]+\) *$", r"\1", body, flags=re.MULTILINE)  # the label stays in the chapter
     body = re.sub(r"(\{doc\}`(?:[^`<]*<)?)([\w./-]+)", lambda role: f"{role[1]}/{spine.absolute(role[2], page)}", body)
-    body = re.sub(r"\{glue:text\}`([\w-]+)(?::([^`]*))?`", lambda role: shown(values, role[1], role[2]), body)
+    body = re.sub(
+        r"\{glue:text\}`([\w-]+)(?::([^`]*))?`", lambda role: format_plain_text(values[role[1]], role[2] or "s"), body
+    )
     return body.strip().split("\n") if body.strip() else []
-
-
-def shown(values: dict[str, str], name: str, form: str | None) -> str:
-    """A number in the text, as the chapter shows it."""
-    return format_plain_text(values[name], form or "s")
 
 
 def glued(notebook: NotebookNode) -> dict[str, str]:

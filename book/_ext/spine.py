@@ -3,6 +3,7 @@
 import posixpath
 import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import yaml
@@ -13,14 +14,21 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 
+def contents(root: Path) -> list[dict[str, Any]]:
+    """The parts of the table of contents."""
+    return yaml.safe_load((root / "_toc.yml").read_text())["parts"]
+
+
 def parts(root: Path) -> dict[str, list[str]]:
     """For each numbered part, by its caption, its chapters: names of pages without suffix."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text())
-    return {
-        part["caption"]: [chapter["file"] for chapter in part["chapters"]]
-        for part in toc["parts"]
-        if part.get("numbered")
-    }
+    numbered = [part for part in contents(root) if part.get("numbered")]
+    return {part["caption"]: [chapter["file"] for chapter in part["chapters"]] for part in numbered}
+
+
+def notebooks(root: Path) -> list[str]:
+    """All pages that are notebooks, numbered or not."""
+    pages = [chapter["file"] for part in contents(root) for chapter in part["chapters"]]
+    return [page for page in pages if (root / f"{page}.ipynb").exists()]
 
 
 def chapters(root: Path) -> list[str]:

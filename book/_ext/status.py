@@ -9,7 +9,6 @@ from string import ascii_uppercase
 from typing import Any
 
 import spine
-import yaml
 from docutils import nodes
 from nbformat import NotebookNode
 from sphinx.application import Sphinx
@@ -18,13 +17,6 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 from execute import STATUS, code_hash
 
 Status = dict[str, Any]  # what STATUS holds
-
-
-def notebooks(root: Path) -> dict[str, NotebookNode]:
-    """All notebooks of the table of contents, by page, in its order."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text())
-    pages = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    return {page: spine.notebook(root, page) for page in pages if (root / f"{page}.ipynb").exists()}
 
 
 def faults(found: dict[str, NotebookNode], status: Status) -> Iterator[str]:
@@ -85,7 +77,8 @@ class Runs(spine.ChaptersDirective):
 
     def run(self) -> list[nodes.Node]:
         """Read the record; a page that is not current is a warning, and so, as the book is built, an error."""
-        found, status = notebooks(self.root), json.loads((self.root / STATUS).read_text())
+        found = {page: spine.notebook(self.root, page) for page in spine.notebooks(self.root)}
+        status = json.loads((self.root / STATUS).read_text())
         self.depend(*found)
         self.env.note_dependency(str(self.root / STATUS))
         for fault in faults(found, status):
