@@ -24,7 +24,7 @@ PAGE = re.compile(r"\{doc\}`(?:[^`<]*<)?([\w./-]+)>?`")
 NEEDS = re.compile(r"^You need (?P<body>(?:.*\n)*?):::", re.MULTILINE)
 
 # Sizes of the drawing, in its pixels
-WIDTH, HEIGHT, LINE, GAP, STEP = 124, 62, 15, 10, 100
+WIDTH, HEIGHT, LINE, GAP, STEP = 126, 66, 15, 8, 104
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def runs(found: dict[str, NotebookNode], status: Status) -> list[str]:
             seconds += record["seconds"]
     tried = ", ".join(f"{device} on {date}" for device, date in status["tried"].items())
     return [
-        "| page | code cells | seconds | date of the outputs | where |",
+        "| page | code cells | seconds | date | where |",
         "|---|--:|--:|---|---|",
         *rows,
         "",
