@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import nbformat
-import networkx as nx
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_notebook
@@ -103,8 +102,7 @@ def test_the_boxes_of_the_book_lead_to_all_that_its_proofs_use():
 
 
 def test_every_arrow_points_down_and_bends_in_every_row_between():
-    used, named = dependencies.graphs(TEXTS)
-    graph = nx.transitive_reduction(nx.compose(used, named))
+    graph, _ = dependencies.steps(TEXTS)
     table = dependencies.rows(graph)
     row = {item: k for k, items in enumerate(table) for item in items}
     assert sorted(item for item in row if isinstance(item, str)) == sorted(CHAPTERS)

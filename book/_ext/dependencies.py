@@ -67,6 +67,15 @@ def unannounced(texts: dict[str, str]) -> list[tuple[str, str]]:
     return [edge for edge in used.edges if not reached.has_edge(*edge)]
 
 
+def steps(texts: dict[str, str]) -> tuple[nx.DiGraph, nx.DiGraph]:
+    """The graph of all steps without those that follow from others, always in one order, and that of the proofs."""
+    used, named = graphs(texts)
+    graph = nx.DiGraph()
+    graph.add_nodes_from(texts)
+    graph.add_edges_from(sorted(nx.transitive_reduction(nx.compose(used, named)).edges))
+    return graph, used
+
+
 def rows(graph: nx.DiGraph) -> list[list[str | Bend]]:
     """The chapters in rows, every arrow downwards, with the bends of long arrows, arranged to cross little."""
     table: list[list[str | Bend]] = [list(generation) for generation in nx.topological_generations(graph)]
@@ -96,8 +105,7 @@ def drawing(texts: dict[str, str], group: dict[str, int], address: dict[str, str
         group: the number of the part of each page, which gives its colour.
         address: where the link of each page leads.
     """
-    used, named = graphs(texts)
-    graph = nx.transitive_reduction(nx.compose(used, named))
+    graph, used = steps(texts)
     table = rows(graph)
     size = {item: WIDTH if isinstance(item, str) else 0 for items in table for item in items}
     lengths = [sum(size[item] + GAP for item in items) for items in table]
@@ -151,8 +159,7 @@ def drawing(texts: dict[str, str], group: dict[str, int], address: dict[str, str
 
 def sentences(texts: dict[str, str], parts: dict[str, list[str]]) -> list[str]:
     """The picture as a list, in Markdown."""
-    used, named = graphs(texts)
-    graph = nx.transitive_reduction(nx.compose(used, named))
+    graph, used = steps(texts)
     lines = []
     for part, (caption, pages) in enumerate(parts.items(), start=1):
         lines += ["", f'<span class="part-{part}">{escape(caption)}</span>', ""]
