@@ -47,6 +47,7 @@ MAY_IMPORT = {
         "check.networks",
         "check.orbits",
         "check.permutation",
+        "check.prerequisites",
         "check.profiles",
         "check.qr",
         "check.ranks",
@@ -70,6 +71,7 @@ MAY_IMPORT = {
     "check.growing": {"check.verdict", "rescaling", "network"},
     "check.minimal": {"check.verdict", "rescaling", "network"},
     "check.permutation": {"check.verdict"},
+    "check.prerequisites": {"check.verdict"},
     "check.profiles": {"check.verdict", "rescaling"},
     "check.ranks": {"check.verdict", "rescaling", "network", "compression"},
 }

@@ -1,24 +1,37 @@
 """Run the chapters and store their outputs, the same bytes for the same results.
 
     python tools/execute.py [--refresh] [NOTEBOOK ...]
+    python tools/execute.py --try-on cuda [NOTEBOOK ...]
 
 Without names every notebook under ``book`` is run, two at a time. A cell tagged ``nbval-ignore-output`` (a time, a
 device) keeps the output it has until its code, or code before it, changes; ``--refresh`` measures it again. A
-notebook is written only when all its cells ran and none wrote to stderr; otherwise it stays as it was.
+notebook is written only when all its cells ran and none wrote to stderr; otherwise it stays as it was. With the
+outputs goes a record of the run (date, time, versions, a hash of the code) into ``book/status.json``; as long as the
+record is of the stored code and the outputs come out the same, it stays.
+
+``--try-on`` runs on another device and stores no outputs: it compares the texts with the stored ones. When all
+notebooks pass, the date and the device are recorded.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
+import platform
 import re
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from copy import deepcopy
+from datetime import datetime, timezone
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any, TypeVar
 
 import nbformat
 from nbclient import NotebookClient
@@ -30,6 +43,7 @@ METADATA = {**KERNEL, "language_info": {"name": "python"}}
 VOLATILE = "nbval-ignore-output"
 STAMP = "code_hash"  # of the code that made a volatile cell's stored output
 KEPT_METADATA = {"tags", "mystnb", STAMP}
+STATUS = Path("book/status.json")
 # One thread adds in one order; the rest fixes the device, the order of sets, the dates in SVG and inline figures.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -38,6 +52,9 @@ ENVIRONMENT = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "RADBOOK_DEVICE": "cpu",
 }
+
+
+T = TypeVar("T")
 
 
 class NotebookError(Exception):
@@ -52,6 +69,11 @@ def digest(*sources: str) -> str:
 def tags(cell: NotebookNode) -> list[str]:
     """The tags of a cell."""
     return cell.metadata.get("tags", [])
+
+
+def code_hash(notebook: NotebookNode) -> str:
+    """The hash of all code of a notebook."""
+    return digest(*(cell.source for cell in notebook.cells if cell.cell_type == "code"))
 
 
 def code_stamps(notebook: NotebookNode) -> dict[int, str]:
@@ -154,11 +176,43 @@ def execute(path: Path, refresh: bool = False, timeout: int = 600) -> bool:
     return True
 
 
-def timed_execute(path: Path, refresh: bool) -> str:
-    """Run one notebook file; return the line to print."""
+def compare(path: Path, timeout: int = 600) -> None:
+    """Run one notebook file; raise NotebookError when a text that nbval compares is not the stored one."""
+    old = nbformat.read(path, as_version=4)
+    new = normalise(run(old, path.parent, timeout))
+    for index, (before, after) in enumerate(zip(old.cells, new.cells, strict=True)):
+        if VOLATILE not in tags(before) and texts(before) != texts(after):
+            raise NotebookError(describe(old, index, f"gave\n{texts(after)}\ninstead of\n{texts(before)}"))
+
+
+def texts(cell: NotebookNode) -> str:
+    """What a cell printed, and the values it stored or ended with."""
+    outputs = cell.get("outputs", [])
+    values = [value for o in outputs for kind, value in o.get("data", {}).items() if not kind.startswith("image/")]
+    return "".join([*(output.get("text", "") for output in outputs), *values])
+
+
+def timed(work: Callable[[Path], T], path: Path) -> tuple[T, float]:
+    """What the work on one notebook returns, and the seconds it took."""
     start = time.perf_counter()
-    changed = execute(path, refresh)
-    return f"{'stored' if changed else 'unchanged'} {path} ({time.perf_counter() - start:.0f} s)"
+    return work(path), time.perf_counter() - start
+
+
+def record(code: str, seconds: float) -> dict[str, Any]:
+    """What the page on the state of the chapters says of a run that has just ended."""
+    packages = {name: version(name).partition("+")[0] for name in ("torch", "numpy", "radbook")}
+    return {
+        "code": code,
+        "date": today(),
+        "seconds": round(seconds),
+        "device": f"{os.environ['RADBOOK_DEVICE']}, {platform.machine()}",
+        "versions": {"python": platform.python_version(), **packages},
+    }
+
+
+def today() -> str:
+    """The date in Greenwich."""
+    return datetime.now(timezone.utc).date().isoformat()
 
 
 def main() -> int:
@@ -166,20 +220,34 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all under book")
     parser.add_argument("--refresh", action="store_true", help=f"store new outputs of {VOLATILE} cells too")
+    parser.add_argument("--try-on", metavar="DEVICE", help="run on this device, and only compare")
     parser.add_argument("--jobs", type=int, default=2, help="notebooks run at a time (default 2)")
     arguments = parser.parse_args()
     paths = arguments.notebooks or sorted(p for p in Path("book").rglob("*.ipynb") if not p.name.startswith("."))
     os.environ.update(ENVIRONMENT)
+    if arguments.try_on:
+        os.environ["RADBOOK_DEVICE"] = arguments.try_on
+    work = compare if arguments.try_on else partial(execute, refresh=arguments.refresh)
+    status = json.loads(STATUS.read_text())
     failed = 0
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        jobs = {pool.submit(timed_execute, path, arguments.refresh): path for path in paths}
+        jobs = {pool.submit(timed, work, path): path for path in paths}
         for done, job in enumerate(as_completed(jobs), start=1):
+            path = jobs[job]
             try:
-                line = job.result()
+                changed, seconds = job.result()
+                line = f"{'stored' if changed else 'unchanged'} {path} ({seconds:.0f} s)"
+                code, page = code_hash(nbformat.read(path, as_version=4)), path.with_suffix("").as_posix()
+                old = status["chapters"].get(page, {})
+                if not arguments.try_on and (changed or arguments.refresh or old.get("code") != code):
+                    status["chapters"][page] = record(code, seconds)
             except Exception as error:
                 failed += 1
-                line = f"FAILED {jobs[job]}, left as it was: {error or repr(error)}"
+                line = f"FAILED {path}, left as it was: {error or repr(error)}"
             print(f"[{done}/{len(paths)}] {line}", flush=True)
+    if arguments.try_on and not arguments.notebooks and not failed:
+        status["tried"][arguments.try_on] = today()
+    STATUS.write_text(json.dumps(status, indent=1, sort_keys=True) + "\n")
     return 1 if failed or not paths else 0
 
 

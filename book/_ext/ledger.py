@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
-import yaml
+import spine
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -114,9 +114,7 @@ class Ledger(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Read the notebooks in the order of the table of contents and describe every result."""
         root = Path(self.env.srcdir)
-        toc = yaml.safe_load((root / "_toc.yml").read_text())
-        files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-        pages = [file for file in files if (root / f"{file}.ipynb").exists()]
+        pages = spine.notebooks(root)
         tested = tests(root)
         lines, everything = [], []
         for page in pages:

@@ -13,6 +13,7 @@ from radbook.check.minimal import far_twin, minimal_width, needle_matrix
 from radbook.check.networks import layer_centre, network_count, network_forward, output_backward, rotated_network
 from radbook.check.orbits import orbit_alignment, orbit_count, orbit_momentum, orbit_tangent
 from radbook.check.permutation import digit_coefficients, digit_decode, perm_signs, perm_tracker
+from radbook.check.prerequisites import column_projection, plain_descent, unit_rows
 from radbook.check.profiles import difference_weights, parabolic_layer
 from radbook.check.qr import qr_layer, qr_layer_errors, qr_widths, qr_without_biases
 from radbook.check.ranks import certified_predictions, reachable_ranks, residual_certificate, truncated_layer
@@ -28,6 +29,7 @@ __all__ = [
     "block_tilt",
     "block_widths",
     "certified_predictions",
+    "column_projection",
     "dead_layers",
     "descent_mask",
     "difference_weights",
@@ -65,6 +67,7 @@ __all__ = [
     "perm_signs",
     "perm_tracker",
     "permuted_descent",
+    "plain_descent",
     "polar_factor",
     "qr_layer",
     "qr_layer_errors",
@@ -80,6 +83,7 @@ __all__ = [
     "slanted_cut",
     "synchronised",
     "truncated_layer",
+    "unit_rows",
     "verdict",
     "zero_safe_rescale",
 ]
