@@ -23,7 +23,7 @@ TEXTS = {page: spine.markdown(ROOT, page) for page in CHAPTERS}
 
 
 def found(page):
-    return errata.differences(TEXTS[page], page, errata.glued(spine.notebook(ROOT, page)))
+    return errata.differences(TEXTS[page], page, spine.glued(spine.notebook(ROOT, page)))
 
 
 def built(name):

@@ -8,10 +8,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import nbformat
 import pytest
 import torch
-from nbformat.v4 import new_code_cell, new_notebook, new_output
 from pages import ROOT, run_node
 from test_book import CHROMIUM, SITE
 
@@ -22,6 +20,7 @@ from radbook.gaussian import radial_target
 
 sys.path.insert(0, str(ROOT / "book/_ext"))
 import interactive
+import spine
 
 PAGES = {
     "fig-planes": "book/radial/rescaling.html",
@@ -181,7 +180,7 @@ def collapsed(state, words):
 
 
 def rotated(state, words):
-    start = interactive.glued(ROOT / "book/radial/networks.ipynb", "rotated-plane")
+    start = interactive.start_of("fig-rotated-plane", spine.glued(spine.notebook(ROOT, "book/radial/networks")))
     w1, b1, w2, b2 = (tensor(start[name]) for name in ("w1", "b1", "w2", "b2"))
     net = RadialNetwork.from_parameters([w1[:, None], w2[None]], [b1, b2[None]], Squash()).requires_grad_(False)
     angle = math.radians(state["degrees"])
@@ -389,14 +388,10 @@ def test_planted_faults_are_seen(tmp_path):
     assert all(word in faults for word in ("asks another host", "console: planted", "script error: thrown"))
 
 
-def test_a_start_that_is_not_glued_is_an_error(tmp_path):
-    data = {interactive.GLUED: "[1, 2.5]"}
-    output = new_output("display_data", data, metadata={"scrapbook": {"name": "here"}})
-    path = tmp_path / "chapter.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell("", outputs=[output])]), path)
-    assert interactive.glued(path, "here") == [1, 2.5]
-    with pytest.raises(KeyError, match="glues nothing under 'there'"):
-        interactive.glued(path, "there")
+def test_a_start_that_is_not_glued_is_an_error():
+    assert interactive.start_of("fig-etf-opening", {"etf-start": "[1, 2.5]"}) == [1, 2.5]
+    with pytest.raises(KeyError, match="glues nothing under 'etf-start'"):
+        interactive.start_of("fig-etf-opening", {})
 
 
 def test_the_scripts_are_short_and_classic():

@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).parents[1]
-CHAPTERS = sorted(path for path in ROOT.glob("book/**/*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+CHAPTERS = sorted(path for path in ROOT.glob("book/*/*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 TAGS = ["instructor", "remove-cell"]
 EXERCISE = re.compile(r"^ *:{3,}\{exercise(?:-start)?\}.*\n *:label: *(\S+)", re.MULTILINE)
 SOLVED = re.compile(r"^ *:{3,}\{(?:solution|solution-end)\}", re.MULTILINE)

@@ -49,9 +49,13 @@ class Book:
             raise FileNotFoundError("no built book in _build: run `make book` first")
         self.env: Any = pickle.loads(environment.read_bytes())
 
-    def chapters(self) -> list[str]:
+    def notebooks(self) -> list[str]:
         """The pages of the table of contents that are notebooks."""
         return sorted(page for page in self.env.all_docs if (self.root / f"{page}.ipynb").exists())
+
+    def chapters(self) -> list[str]:
+        """The notebooks of the numbered parts."""
+        return [page for page in self.notebooks() if page in self.env.toc_secnumbers]
 
     def url(self, place: Place) -> str:
         """The published address; the page and its anchor must have been built."""

@@ -447,13 +447,13 @@ def write(notebook: NotebookNode, path: Path) -> None:
 def main() -> int:
     """Write all chapters; return the exit status."""
     book = Book(Path.cwd())
-    for page in book.chapters():
+    for page in book.notebooks():
         try:
             write(convert(book, page, Chapter)[1], book.root / f"_build/colab/{page}.ipynb")
         except ColabError as error:
             print(f"colab: {error}", file=sys.stderr)
             return 1
-    print(f"colab: {len(book.chapters())} notebooks in _build/colab")
+    print(f"colab: {len(book.notebooks())} notebooks in _build/colab")
     return 0
 
 

@@ -5,13 +5,11 @@ import re
 import spine
 from docutils import nodes
 from myst_nb.core.variables import format_plain_text
-from nbformat import NotebookNode
 from sphinx.application import Sphinx
 
 TITLE = r"Where the papers(?: and the libraries)? differ"
 ADMONITION = re.compile(rf"^(?P<fence>:{{3,}})\{{admonition\}} {TITLE}\n(?P<body>(?:.*\n)*?)(?P=fence)$", re.MULTILINE)
 SECTION = re.compile(rf"^## {TITLE}\n(?P<body>(?:(?!#).*\n)*)", re.MULTILINE)
-GLUED = "application/papermill.record/text/plain"
 
 
 def differences(text: str, page: str, values: dict[str, str]) -> list[str]:
@@ -33,12 +31,6 @@ def differences(text: str, page: str, values: dict[str, str]) -> list[str]:
     return body.strip().split("\n") if body.strip() else []
 
 
-def glued(notebook: NotebookNode) -> dict[str, str]:
-    """The numbers that the cells of a notebook give to its text."""
-    outputs = [o for cell in notebook.cells for o in cell.get("outputs", []) if GLUED in o.get("data", {})]
-    return {output.metadata.scrapbook.name: output.data[GLUED] for output in outputs}
-
-
 class Differences(spine.ChaptersDirective):
     """``{differences}``: the collection."""
 
@@ -46,7 +38,7 @@ class Differences(spine.ChaptersDirective):
         """Read all chapters."""
         lines = []
         for page in spine.chapters(self.root):
-            found = differences(spine.markdown(self.root, page), page, glued(spine.notebook(self.root, page)))
+            found = differences(spine.markdown(self.root, page), page, spine.glued(spine.notebook(self.root, page)))
             self.depend(page)
             if found:
                 lines += ["", f"**{{doc}}`/{page}`**", "", *found, ""]

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import nbformat
+import spine
 from sphinx.application import Sphinx
 
 from radbook.figures import COLORS
@@ -25,20 +25,22 @@ FIGURES = {
     "fig-rotated-plane": ("rotate", "rotated-plane"),
     "fig-etf-opening": ("frame", "etf-start"),
 }
-GLUED = "application/papermill.record/text/plain"
 
 
-def glued(path: Path, name: str) -> Any:
-    """The value that a notebook glues under a name.
+def start_of(name: str, values: dict[str, str]) -> Any:
+    """The state in which a figure starts.
+
+    Args:
+        name: of the figure.
+        values: what its notebook glues.
 
     Raises:
-        KeyError: it glues nothing under this name.
+        KeyError: the notebook does not glue it.
     """
-    for cell in nbformat.read(path, as_version=4).cells:
-        for output in cell.get("outputs", ()):
-            if output.get("metadata", {}).get("scrapbook", {}).get("name") == name:
-                return ast.literal_eval(output.data[GLUED])
-    raise KeyError(f"{path} glues nothing under {name!r}, where an interactive figure starts")
+    key = FIGURES[name][1]
+    if key and key not in values:
+        raise KeyError(f"the notebook of {name} glues nothing under {key!r}, where the interactive figure starts")
+    return ast.literal_eval(values[key]) if key else None
 
 
 def add_scripts(app, pagename, templatename, context, doctree):
@@ -46,8 +48,8 @@ def add_scripts(app, pagename, templatename, context, doctree):
     names = [name for name in FIGURES if re.search(rf'<figure[^>]* id="{name}"', context.get("body", ""))]
     if not names:
         return
-    path = Path(app.srcdir, f"{pagename}.ipynb")
-    start = {name: glued(path, key) for name in names if (key := FIGURES[name][1])}
+    values = spine.glued(spine.notebook(Path(app.srcdir), pagename))
+    start = {name: start_of(name, values) for name in names}
     data = json.dumps({"colors": dict(COLORS), "start": start}).replace("<", "\\u003c")
     app.add_css_file("interactive/live.css")
     app.add_js_file(None, body=data, type="application/json", id="live-data")

@@ -19,6 +19,9 @@ def contents(root: Path) -> list[dict[str, Any]]:
     return yaml.safe_load((root / "_toc.yml").read_text())["parts"]
 
 
+GLUED = "application/papermill.record/text/plain"
+
+
 def parts(root: Path) -> dict[str, list[str]]:
     """For each numbered part, by its caption, its chapters: names of pages without suffix."""
     numbered = [part for part in contents(root) if part.get("numbered")]
@@ -45,6 +48,12 @@ def markdown(root: Path, page: str) -> str:
     """The text of a chapter, without its code and without the cells that the book leaves out."""
     cells = [cell for cell in notebook(root, page).cells if cell.cell_type == "markdown"]
     return "\n\n".join(cell.source for cell in cells if "remove-cell" not in cell.metadata.get("tags", [])) + "\n"
+
+
+def glued(notebook: NotebookNode) -> dict[str, str]:
+    """What the cells of a notebook glue, as text, by name."""
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", []) if GLUED in o.get("data", {})]
+    return {output.metadata.scrapbook.name: output.data[GLUED] for output in outputs}
 
 
 def title(text: str) -> str:
