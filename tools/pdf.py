@@ -17,9 +17,11 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import matplotlib
@@ -28,6 +30,7 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 from built_book import Book
 from pypdf import PdfReader, PdfWriter
+from pypdf.generic import NameObject, TextStringObject
 
 HERE = Path(__file__).parent
 LEDGER = "book/ledger"
@@ -104,6 +107,11 @@ def quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def plain(title: str) -> str:
+    """The text of a heading, formulas as TeX."""
+    return re.sub(r"\\\(|\\\)", "", " ".join(element(f"<p>{title}</p>").get_text().split()))
+
+
 def element(source: str) -> Tag:
     """The element that a piece of HTML describes."""
     return next(child for child in BeautifulSoup(source, "html.parser").children if isinstance(child, Tag))
@@ -118,7 +126,9 @@ class Assembly:
     body: list[str] = field(default_factory=list)
     contents: list[str] = field(default_factory=list)
     solutions: list[str] = field(default_factory=list)
+    solved: list[str] = field(default_factory=list)  # the chapters that have solutions
     heads: dict[str, str] = field(default_factory=dict)  # the running heads, by the name of a page in the style sheet
+    headings: list[str] = field(default_factory=lambda: ["Contents"])  # as the bookmarks say them
 
     def document(self) -> str:
         """The one page."""
@@ -132,6 +142,7 @@ class Assembly:
         if self.solutions:
             self.open("solutions", "Solutions", "chapter")
             self.body += [*self.solutions, "</section>"]
+            self.headings += self.solved
         config = yaml.safe_load((self.book.root / "_config.yml").read_text())
         title, author = html.escape(self.book.title), html.escape(config["author"])
         about = ABOUT.format(year=config["copyright"], author=author, **vars(self.book))
@@ -176,8 +187,9 @@ class Assembly:
         self.list(anchor, title, "chapter" if level > 1 else "top")
         named = ""
         if kind == "chapter":
-            self.heads[anchor] = element(f"<p>{title}</p>").get_text()
+            self.heads[anchor] = plain(title)
             named = f' style="page: {anchor}"'
+        self.headings.append(plain(title))
         heading = f'<h{level} class="title level-1">{title}</h{level}>'
         self.body.append(f'<section class="{kind}" id="{anchor}"{named}>{heading}')
 
@@ -209,11 +221,13 @@ class Assembly:
             depth = int(heading.name[1])
             if depth == 2:
                 self.list(str(heading.find_parent("section", id=True)["id"]), heading.decode_contents(), "section")  # pyright: ignore
+            self.headings.append(plain(heading.decode_contents()))
             heading.name = f"h{depth + level - 1}"
             heading["class"] = f"title level-{depth}"
         solutions = self.exercises(section)
         if solutions:
             self.solutions.append(f'<h2 class="title level-2">{name}</h2>')
+            self.solved.append(plain(name))
             self.solutions += solutions
         section.name = "div"  # it keeps the anchor of the title
         self.body += [str(section), "</section>"]
@@ -294,7 +308,7 @@ def dress(box: Tag) -> None:
     title = box.select_one(".admonition-title")
     for kind in kinds:
         if kind in ORIGINS and title:
-            title.insert(0, element(f'<span class="origin">{ORIGINS[kind]}</span>'))
+            title.append(element(f'<span class="origin"> · {ORIGINS[kind]}</span>'))
 
 
 class Chromium:
@@ -350,6 +364,16 @@ def destinations(reader: PdfReader) -> dict[str, int]:
     return {name.removeprefix("/"): pages[place.raw_get("/Page").idnum] for name, place in found.items()}
 
 
+def bookmarks(parent: Any) -> Iterator[Any]:
+    """The entries below one of the outline, in their order."""
+    child = parent.get("/First")
+    while child:
+        item = child.get_object()
+        yield item
+        yield from bookmarks(item)
+        child = item.get("/Next")
+
+
 def chromium() -> str | None:
     """The browser that prints, if there is one."""
     return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -373,7 +397,8 @@ def make(book: Book, pages: list[str], folder: Path) -> Path:
     say(f"putting {len(pages)} pages together")
     page, out = book.root / "_build/pdf/book.html", folder / "book.pdf"
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(Assembly(book, pages).document())
+    assembly = Assembly(book, pages)
+    page.write_text(assembly.document())
     say("typesetting")
     with Chromium(page, out, executable) as browser:
         smallest = min(browser.scales, default=1)
@@ -388,6 +413,8 @@ def make(book: Book, pages: list[str], folder: Path) -> Path:
             raise PdfError(f"the page numbers still change after {PASSES} prints")
     config = yaml.safe_load((book.root / "_config.yml").read_text())
     writer = PdfWriter(out, incremental=True)
+    for bookmark, heading in zip(bookmarks(writer.root_object["/Outlines"]), assembly.headings, strict=True):
+        bookmark[NameObject("/Title")] = TextStringObject(heading)  # Chromium says some of them twice
     writer.add_metadata({"/Author": config["author"], "/Subject": f"Version {book.version}"})
     writer.write(out)
     say(f"{out}: {writer.get_num_pages()} pages, {out.stat().st_size / 1e6:.1f} MB")
