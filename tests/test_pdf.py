@@ -80,6 +80,23 @@ def test_every_result_and_exercise_is_there_with_its_name(articles, texts):
     assert [title for title in numbered if title not in whole] == []
 
 
+def test_code_is_there_unless_it_only_draws(articles, texts):
+    whole = "".join(texts).replace(" ", "")
+    kept, left_out = 0, 0
+    for article in articles:
+        for cell in article.select("div.cell:has(.cell_input)"):
+            code = cell.select_one(".cell_input").get_text()
+            line = "".join(max(code.split("\n"), key=len).split())
+            if cell.select("details") and cell.select("figure") and "# check:" not in code:
+                left_out += 1
+                assert line not in whole
+            else:
+                kept += 1
+                assert line in whole
+    assert kept > 10
+    assert left_out > 2
+
+
 def test_exercises_and_solutions_say_where_the_other_stands(articles, reader, texts):
     numbers = pdf.destinations(reader)
     solutions = numbers["solutions"]
