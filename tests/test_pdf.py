@@ -128,6 +128,12 @@ def test_bookmarks_are_the_headings(articles, reader):
     assert bookmarks[-3:] == ["Solutions", *chapters]
 
 
+def test_formulas_have_a_text(articles, printed):
+    formulas = sum(len(article.select(".math")) for article in articles)
+    pictures = sum(len(article.select("img")) for article in articles)
+    assert printed.read_bytes().count(b"/Alt ") >= formulas + pictures
+
+
 def links(reader: PdfReader):
     for page in reader.pages:
         for note in page.get("/Annots") or []:

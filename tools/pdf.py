@@ -55,16 +55,14 @@ FACES = ["", "font-weight: bold;", "font-style: italic;", "font-weight: bold; fo
 MATHJAX = {"options": {"processHtmlClass": "math", "menuOptions": {"settings": {"assistiveMml": False}}}}
 ABOUT = """\
 <p>{title}, version {version}. The same text with folded proofs, code to copy and figures to play with is on line at
-<a class="bare" href="{site}">{site}</a>, its source at <a class="bare" href="{repository}">{repository}</a>.</p>
+<a href="{site}">{site}</a>, its source at <a href="{repository}">{repository}</a>.</p>
 <p>What differs on paper. Proofs are open. The solutions of the exercises stand together at the end. Code that only
 draws a figure is left out, and a figure that moves shows its first picture. The ledger of results gives the page of
 each result instead of its statement. All else is as on the pages, outputs of the code included.</p>
-<p>© {year} {author}. Text and figures: <a href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>. Code: MIT
-License.</p>
+<p>© {year} {author}. Text and figures: <a class="outside" href="https://creativecommons.org/licenses/by/4.0/">CC BY
+4.0</a>. Code: MIT License.</p>
 """
-
-
-FAULTS = {
+FAULTS = {  # what the script finds, in words
     "cut": "the page would be cut at its right edge",
     "outside": "the page asks another host",
     "dangling": "links that lead nowhere",
@@ -135,12 +133,12 @@ class Assembly:
         for part in parts(self.book.root):
             chosen = [page for page in part.pages if page in self.pages]
             if part.title and chosen:
-                self.open(slug("part", part.title), part.title, "part")
+                self.begin(slug("part", part.title), part.title, "part")
                 self.body.append("</section>")
             for page in chosen:
                 self.add(page, 2 if part.title else 1)
         if self.solutions:
-            self.open("solutions", "Solutions", "chapter")
+            self.begin("solutions", "Solutions", "chapter")
             self.body += [*self.solutions, "</section>"]
             self.headings += self.solved
         config = yaml.safe_load((self.book.root / "_config.yml").read_text())
@@ -182,9 +180,9 @@ class Assembly:
         ]
         return "\n".join([*fonts, (HERE / "pdf.css").read_text(), *heads])
 
-    def open(self, anchor: str, title: str, kind: str, level: int = 1) -> None:
+    def begin(self, anchor: str, title: str, kind: str, level: int = 1) -> None:
         """Begin a section that starts on a new page."""
-        self.list(anchor, title, "chapter" if level > 1 else "top")
+        self.enter(anchor, title, "chapter" if level > 1 else "top")
         named = ""
         if kind == "chapter":
             self.heads[anchor] = plain(title)
@@ -193,7 +191,7 @@ class Assembly:
         heading = f'<h{level} class="title level-1">{title}</h{level}>'
         self.body.append(f'<section class="{kind}" id="{anchor}"{named}>{heading}')
 
-    def list(self, anchor: str, title: str, kind: str) -> None:
+    def enter(self, anchor: str, title: str, kind: str) -> None:
         """Add a line to the contents."""
         self.contents.append(f'<li class="{kind}"><a href="#{anchor}"><span>{title}</span>{page_of(anchor)}</a></li>')
 
@@ -216,11 +214,11 @@ class Assembly:
         title, *headings = section.select("h1, h2, h3, h4")
         name = title.decode_contents() if page != self.book.env.config.root_doc else WELCOME
         title.decompose()
-        self.open(slug(page), name, "chapter", level)
+        self.begin(slug(page), name, "chapter", level)
         for heading in headings:
             depth = int(heading.name[1])
             if depth == 2:
-                self.list(str(heading.find_parent("section", id=True)["id"]), heading.decode_contents(), "section")  # pyright: ignore
+                self.enter(str(heading.find_parent("section", id=True)["id"]), heading.decode_contents(), "section")  # pyright: ignore
             self.headings.append(plain(heading.decode_contents()))
             heading.name = f"h{depth + level - 1}"
             heading["class"] = f"title level-{depth}"
@@ -243,7 +241,9 @@ class Assembly:
         for link in section.select("a[href]"):
             url = urlsplit(str(link["href"]))
             if url.scheme:
-                link["class"] = "bare" if url.geturl() in link.get_text() else "outside"
+                words = link.get_text()
+                if words not in url.geturl() and url.geturl() not in words:
+                    link["class"] = "outside"  # its address is printed
                 continue
             path = normpath(folder / url.path) if url.path else f"{page}.html"
             target, anchor = path.removesuffix(".html"), unquote(url.fragment)
@@ -266,14 +266,16 @@ class Assembly:
 
 def unfold(section: Tag, with_results: bool) -> None:
     """Open what is folded. Code that only draws a figure goes, and so do the results that the ledger repeats."""
-    for cell in section.select("div.cell:has(details.hide)"):
-        (folded,) = cell.select("details.hide")
+    for cell in section.select("div.cell:has(details.above-input)"):
+        (folded,) = cell.select("details.above-input")
         draws = cell.select("figure") and "# check:" not in folded.get_text()
         folded.replace_with(*[] if draws else folded.select(".cell_input"))
     for fold in section.select("details"):
         if not with_results:
-            (link,) = fold.find_previous_sibling("p").select("a")  # pyright: ignore
-            link.insert_after(element(f"<span>, page {page_of(str(link['href'])[1:])}</span>"))
+            title = fold.find_previous_sibling("p")
+            link = title.select_one('a[href^="#"]') if isinstance(title, Tag) else None
+            if link:
+                link.insert_after(element(f"<span>, page {page_of(str(link['href'])[1:])}</span>"))
             fold.decompose()
             continue
         (summary,) = fold.select("summary")
