@@ -151,11 +151,11 @@ def test_links_lead_somewhere(reader):
     assert any(address.startswith(Book(ROOT).site) for address in outside)  # a chapter that was not printed
 
 
-def test_the_contents_say_the_right_pages(reader, texts):
+def test_the_contents_say_the_right_pages(articles, reader, texts):
     numbers = pdf.destinations(reader)
     contents = texts[2]
-    for page in PAGES:
-        for heading in Book(ROOT).soup(page).select("article h2"):
+    for page, article in zip(PAGES, articles, strict=True):
+        for heading in article.select("h2"):
             section = heading.find_parent("section")
             assert re.search(rf"{re.escape(words(heading))} {numbers[pdf.slug(page, section['id'])]}\b", contents)
 
@@ -230,8 +230,9 @@ def test_a_wide_formula_is_made_smaller(tmp_path):
 
 def test_bad_input_is_an_error(tmp_path, monkeypatch):
     require()
+    book = Book(ROOT)
     with pytest.raises(pdf.PdfError, match="not in the table of contents: book/no"):
-        pdf.make(Book(ROOT), ["book/no"], tmp_path)
+        pdf.make(book, ["book/no"], tmp_path)
     monkeypatch.setattr(pdf, "chromium", lambda: None)
     with pytest.raises(pdf.PdfError, match="no chromium"):
-        pdf.make(Book(ROOT), PAGES, tmp_path)
+        pdf.make(book, PAGES, tmp_path)
