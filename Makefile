@@ -8,7 +8,7 @@ NBVAL  := --nbval --nbval-sanitize-with tests/nbval.cfg --nbval-current-env --nb
 # Other kernels: a stand-in for another processor.
 PLAIN  := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE
 
-.PHONY: help book test web execute colab course full mutate clean
+.PHONY: help book test web execute colab course pdf full mutate clean
 
 help:             ## say what the targets do
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -53,6 +53,9 @@ execute: .venv/.done ## run the chapters and store their outputs
 colab: book       ## the versions for Colab, in _build/colab
 
 course: book      ## notebooks for students and for instructors, and assignments, in _build/course
+
+pdf: book web     ## print the whole book with Chromium, in _build/book.pdf
+	$(BIN)/python tools/pdf.py
 
 full: .venv/.done  ## run the experiments of the book in full (an hour or two) and store their results
 	$(BIN)/python tools/full_run.py
