@@ -8,7 +8,7 @@ NBVAL  := --nbval --nbval-sanitize-with tests/nbval.cfg --nbval-current-env --nb
 # Other kernels: a stand-in for another processor.
 PLAIN  := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE
 
-.PHONY: help book test web execute colab full mutate clean
+.PHONY: help book test web execute colab slides full mutate clean
 
 help:             ## say what the targets do
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -47,6 +47,9 @@ execute: .venv/.done ## run the chapters and store their outputs
 	$(BIN)/python tools/execute.py
 
 colab: book       ## the versions for Colab, in _build/colab
+
+slides: book      ## a deck of slides for each chapter, in _build/html/slides
+	@$(BIN)/python tools/slides.py
 
 full: .venv/.done  ## run the experiments of the book in full (an hour or two) and store their results
 	$(BIN)/python tools/full_run.py

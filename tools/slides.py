@@ -20,8 +20,9 @@ from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
 import yaml
+from bs4 import BeautifulSoup, Tag
+from bs4.element import NavigableString
 from built_book import Book, Place, UnknownTargetError
-from bs4 import BeautifulSoup, NavigableString, Tag
 
 OPENING = 420  # characters of a section's first sentences that the slide of its heading shows
 LONG = 420  # characters of a paragraph on a slide; a longer one becomes several
@@ -138,12 +139,19 @@ class Deck:
         for image in article.select('img[src]:not([src^="data:"])'):
             image["src"] = self.address(str(image["src"]))
         for numbered in article.select("ol"):
-            for number, item in enumerate(numbered.find_all("li", recursive=False), int(str(numbered.get("start", 1)))):
+            for number, item in enumerate(
+                numbered.find_all("li", recursive=False), int(str(numbered.get("start", "1")))
+            ):
                 item["value"] = str(number)
         for code in article.select("pre"):
             code["tabindex"] = "0"
+            code["data-prevent-swipe"] = ""
         for tag in article.select("[id]"):
-            if tag["id"] not in self.numbers and not tag.find_parent(class_="text_html") and "solution" not in classes(tag):
+            if (
+                tag["id"] not in self.numbers
+                and not tag.find_parent(class_="text_html")
+                and "solution" not in classes(tag)
+            ):
                 del tag["id"]
 
     # Slides
@@ -185,7 +193,7 @@ class Deck:
     def read_section(self, section: Tag) -> None:
         """Turn one section into columns; the first is its heading's."""
         self.enter(section)
-        opening = Slide(self.section, "opening", self.title, [])
+        opening = Slide(self.section, "opening", self.place, [])
         self.add(opening)
         exercises = [tag for tag in elements(section) if "exercise" in classes(tag)]
         if exercises:
@@ -218,7 +226,7 @@ class Deck:
             if shown(prose, i):
                 run.append(tag)
             if run and (tag is not run[-1] or i == len(prose) - 1):
-                self.add(Slide(f"{self.section}-text", "text", self.title, pieces(run), self.place))
+                self.add(Slide(f"{self.section}-text", "text", self.place, pieces(run)))
                 run = []
             if not shown(prose, i):
                 self.note(tag)
@@ -301,6 +309,7 @@ class Deck:
 
 
 def classes(tag: Tag) -> set[str]:
+    """The classes of an element."""
     return set(tag.get("class") or [])
 
 
@@ -342,6 +351,7 @@ def contents(box: Tag) -> list[Tag]:
 
 
 def plain(text: str) -> str:
+    """The text of a piece of HTML."""
     return BeautifulSoup(text, "html.parser").get_text()
 
 
@@ -361,18 +371,26 @@ def shown(prose: list[Tag], i: int) -> bool:
 
 
 def pieces(blocks: list[Tag]) -> list[str]:
-    """Blocks for a slide: cells as code and outputs, long paragraphs as several."""
+    """Blocks for a slide: cells as code and outputs, boxes without their frame, long paragraphs as several."""
     done: list[str] = []
     for block in blocks:
         if "cell" in classes(block):
             done += [str(part) for part in block.select(".cell_input div.highlight, .cell_output pre")]
+        elif "note" in classes(block):
+            done += pieces(elements(block))
+        elif block.name == "p":
+            done += [str(part) for part in pack(block, LONG)]
         else:
-            done += [str(part) for part in pack(block, LONG)] if block.name == "p" else [str(block)]
+            for paragraph in block.select("li > p"):
+                paragraph.replace_with(*pack(paragraph, LONG))
+            done.append(str(block))
     return done
 
 
 def pack(paragraph: Tag, room: int) -> list[Tag]:
     """The paragraph as paragraphs of whole sentences, of at most ``room`` characters where that is possible."""
+    if length(paragraph) <= room:
+        return [paragraph]
     packed: list[Tag] = []
     for sentence in sentences(paragraph):
         if packed and length(packed[-1]) + length(sentence) <= room:
@@ -405,7 +423,9 @@ def index(book: Book, parts: dict[str, list[str]]) -> str:
     body = f"<main class='index'>\n<h1>Slides</h1>\n<p><a href='../index.html'>{html.escape(book.title)}</a></p>\n"
     for part, pages in parts.items():
         names = {page: title_of(child(book.element(Place(page)), "section")) for page in pages}
-        items = "".join(f'<li><a href="{page.removeprefix("book/")}.html">{name}</a></li>\n' for page, name in names.items())
+        items = "".join(
+            f'<li><a href="{page.removeprefix("book/")}.html">{name}</a></li>\n' for page, name in names.items()
+        )
         body += f"<h2>{part}</h2>\n<ul>\n{items}</ul>\n"
     return PAGE.format(title=f"Slides – {html.escape(book.title)}", root="..", scripts="", body=f"{body}</main>")
 

@@ -17,14 +17,14 @@
   // What does not go to the next slide without what is before it: a formula, or what follows a colon.
   const glued = (before, block) => before.tagName === "P" && (block.matches(".math") || /:\s*$/.test(before.textContent));
 
-  // Move what lies below the limit from one container to another.
-  function moveTail(from, to, limit) {
+  // Move what lies below the limit from one container to another; what is on top of a slide stays there.
+  function moveTail(from, to, limit, onTop) {
     const blocks = [...from.children];
     let k = blocks.findIndex((block) => block.getBoundingClientRect().bottom > limit);
     if (k < 0) return;
     if (blocks[k].matches("ul, ol, li, .idea") && blocks[k].children.length > (blocks[k].tagName === "LI" ? 1 : 0)) {
       const rest = to.appendChild(blocks[k].cloneNode(false));
-      moveTail(blocks[k], rest, limit);
+      moveTail(blocks[k], rest, limit, onTop && k === 0);
       if (blocks[k].children.length === 0) blocks[k].remove();
       else if (rest.tagName === "LI") rest.classList.add("continued");
       if (rest.children.length === 0) rest.remove();
@@ -32,7 +32,7 @@
     } else {
       const first = k;
       while (k > 0 && glued(blocks[k - 1], blocks[k])) k -= 1;
-      if (k === 0) k = Math.max(first, 1); // a slide keeps at least one block
+      if (k === 0 && onTop) k = Math.max(first, 1);
     }
     to.append(...blocks.slice(k).filter((block) => block.isConnected));
   }
@@ -47,7 +47,7 @@
     const next = slide.cloneNode(false);
     for (const part of slide.children) if (part.matches(".place, h2")) next.append(part.cloneNode(true));
     const tail = next.appendChild(body.cloneNode(false));
-    moveTail(body, tail, limit);
+    moveTail(body, tail, limit, true);
     return tail.children.length ? next : null;
   }
 
@@ -71,15 +71,21 @@
     }
   }
 
-  // A formula wider than its slide gets smaller; one that would be too small to read scrolls.
+  // A formula or a table that does not fit gets smaller, within reason.
   function narrow() {
     const wide = [];
     for (const formula of document.querySelectorAll(".slide mjx-container")) {
-      const body = formula.closest("li, td, .body, .idea, h2");
-      const ratio = body.clientWidth / (formula.scrollWidth + 8);
-      if (ratio < 1) wide.push([formula, Math.max(ratio, 0.6)]);
+      const { width } = formula.firstElementChild.getBoundingClientRect();
+      const inline = formula.closest("li, td, .body, .idea, h2").clientWidth - 20; // with room for a comma
+      wide.push([formula, (formula.hasAttribute("display") ? formula.clientWidth : inline) / width]);
     }
-    for (const [formula, ratio] of wide) formula.style.fontSize = `${ratio * 100}%`;
+    for (const table of document.querySelectorAll(".slide table")) {
+      const body = table.closest(".body");
+      wide.push([table, Math.min(body.clientWidth / table.scrollWidth, body.clientHeight / (table.scrollHeight + 4))]);
+    }
+    for (const [element, ratio] of wide.filter((pair) => pair[1] < 1)) {
+      element.style.fontSize = `${Math.max(ratio * 0.99, 0.6) * parseFloat(element.style.fontSize || 100)}%`;
+    }
   }
 
   async function start() {
