@@ -35,7 +35,7 @@ function measure() {
     for (const math of slide.querySelectorAll(".math:not(aside *)")) {
       const formula = math.querySelector("mjx-container");
       if (!formula) fault("formula not typeset", math);
-      else if (formula.querySelector("mjx-merror")) fault("formula with an error", math);
+      else if (formula.querySelector("mjx-merror, mjx-mtext[style*='color: red']")) fault("formula with an error", math);
       else if (formula.scrollWidth > formula.clientWidth + 2 && formula.clientWidth) fault("formula scrolls", math);
     }
     for (const math of slide.querySelectorAll("aside .math:not(:has(math))")) fault("formula in the notes", math);
