@@ -149,7 +149,7 @@ def test_planted_faults_are_seen_in_a_browser(decks, tmp_path):
     for word in [
         "slide high: div overflows",
         "slide wide: p overflows",
-        "slide formula: formula with an error",
+        "slide formula: formula error",
         "slide raw: formula not typeset",
         "slide picture: picture does not load",
         "slide pale: color-contrast",

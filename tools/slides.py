@@ -139,19 +139,14 @@ class Deck:
         for image in article.select('img[src]:not([src^="data:"])'):
             image["src"] = self.address(str(image["src"]))
         for numbered in article.select("ol"):
-            for number, item in enumerate(
-                numbered.find_all("li", recursive=False), int(str(numbered.get("start", "1")))
-            ):
+            first = int(str(numbered.get("start", "1")))
+            for number, item in enumerate(elements(numbered), first):
                 item["value"] = str(number)
         for code in article.select("pre"):
             code["tabindex"] = "0"
             code["data-prevent-swipe"] = ""
-        for tag in article.select("[id]"):
-            if (
-                tag["id"] not in self.numbers
-                and not tag.find_parent(class_="text_html")
-                and "solution" not in classes(tag)
-            ):
+        for tag in article.select("[id]:not(.text_html *)"):
+            if tag["id"] not in self.numbers:
                 del tag["id"]
 
     # Slides

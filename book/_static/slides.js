@@ -4,7 +4,8 @@
   const root = document.documentElement;
   const paper = /[?&](print-pdf|view=print)/.test(location.search);
   const phone = !paper && !/receiver/.test(location.search) && innerWidth < 700 && innerWidth < innerHeight;
-  const size = phone ? { width: 480, height: Math.round((480 * innerHeight) / innerWidth) } : { width: 1280, height: 720 };
+  const upright = { width: 480, height: Math.round((480 * innerHeight) / innerWidth) };
+  const size = phone ? upright : { width: 1280, height: 720 };
 
   // Light or dark: as the reader chose in the book, otherwise as the system says; paper is light.
   const mode = localStorage.getItem("mode");
@@ -15,7 +16,8 @@
   root.style.setProperty("--slide-height", `${size.height}px`);
 
   // What does not go to the next slide without what is before it: a formula, or what follows a colon.
-  const glued = (before, block) => before.tagName === "P" && (block.matches(".math") || /:\s*$/.test(before.textContent));
+  const glued = (before, block) =>
+    before.tagName === "P" && (block.matches(".math") || /:\s*$/.test(before.textContent));
 
   // Move what lies below the limit from one container to another; what is on top of a slide stays there.
   function moveTail(from, to, limit, onTop) {
@@ -51,11 +53,13 @@
     return tail.children.length ? next : null;
   }
 
+  const overflows = (body) => body.scrollHeight > body.clientHeight + 1;
+
   function cutAll() {
     for (const slide of document.querySelectorAll(".slide")) {
       let last = slide;
-      for (let k = 2, next; last.querySelector(".body").scrollHeight > last.querySelector(".body").clientHeight + 1; k += 1) {
-        next = cut(last);
+      for (let k = 2; overflows(last.querySelector(".body")); k += 1) {
+        const next = cut(last);
         if (!next) break;
         next.id = `${slide.id}.${k}`;
         next.querySelector("h2").insertAdjacentHTML("beforeend", ` <span class="part-of">(${k})</span>`);

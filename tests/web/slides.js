@@ -17,6 +17,7 @@ function measure() {
   document.querySelector("main").classList.remove("reveal");
   document.querySelector(".slides").removeAttribute("style");
   const slides = [...document.querySelectorAll(".slides .slide")];
+  const phone = document.documentElement.classList.contains("phone");
   for (const section of document.querySelectorAll(".slides section")) {
     section.hidden = false;
     section.style.display = section.matches(".slide") ? "flex" : "block";
@@ -28,14 +29,14 @@ function measure() {
     const right = box.right - parseFloat(style.paddingRight) + 1;
     const bottom = box.bottom - parseFloat(style.paddingBottom) + 1;
     if (!short(slide.querySelector("h1, h2"))) fault("no title", slide);
-    if (!document.documentElement.classList.contains("phone") && parseFloat(style.fontSize) < 24) fault("small print", slide);
+    if (!phone && parseFloat(style.fontSize) < 24) fault("small print", slide);
     const out = [...slide.querySelectorAll("h1, h2, .place, .body, .body *:not(pre *, mjx-container *, script)")]
       .find((e) => e.getBoundingClientRect().right > right || e.getBoundingClientRect().bottom > bottom);
     if (out) fault(`${out.tagName.toLowerCase()} overflows`, out);
     for (const math of slide.querySelectorAll(".math:not(aside *)")) {
       const formula = math.querySelector("mjx-container");
       if (!formula) fault("formula not typeset", math);
-      else if (formula.querySelector("mjx-merror, mjx-mtext[style*='color: red']")) fault("formula with an error", math);
+      else if (formula.querySelector("mjx-merror, mjx-mtext[style*='color: red']")) fault("formula error", math);
       else if (formula.scrollWidth > formula.clientWidth + 2 && formula.clientWidth) fault("formula scrolls", math);
     }
     for (const math of slide.querySelectorAll("aside .math:not(:has(math))")) fault("formula in the notes", math);
@@ -56,7 +57,7 @@ function measure() {
 
 async function visit(browser, { deck, width, height, scheme, axe: slides }) {
   const faults = [];
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, reducedMotion: "reduce" });
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme });
   const page = await context.newPage();
   page.on("request", (request) => {
     if (!/^(file|data|blob):/.test(request.url())) faults.push(`asks another host: ${request.url()}`);
@@ -76,7 +77,8 @@ async function visit(browser, { deck, width, height, scheme, axe: slides }) {
     await page.waitForFunction((name) => Reveal.getCurrentSlide().id === name, id);
     const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
     for (const violation of violations.filter((v) => ["serious", "critical"].includes(v.impact))) {
-      faults.push(`slide ${id}: ${violation.id}: ${violation.nodes.map((n) => n.html.slice(0, 100)).slice(0, 3).join(" | ")}`);
+      const where = violation.nodes.slice(0, 3).map((node) => node.html.slice(0, 100));
+      faults.push(`slide ${id}: ${violation.id}: ${where.join(" | ")}`);
     }
   }
   faults.push(...(await page.evaluate(measure)));
