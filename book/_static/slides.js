@@ -53,7 +53,9 @@
     return tail.children.length ? next : null;
   }
 
-  const overflows = (body) => body.scrollHeight > body.clientHeight + 1;
+  const bottom = (element) => element?.getBoundingClientRect().bottom ?? 0;
+  const overflows = (body) =>
+    body.scrollHeight > body.clientHeight || bottom(body.lastElementChild) > bottom(body) + 0.5;
 
   function cutAll() {
     for (const slide of document.querySelectorAll(".slide")) {
