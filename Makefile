@@ -8,7 +8,7 @@ NBVAL  := --nbval --nbval-sanitize-with tests/nbval.cfg --nbval-current-env --nb
 # Other kernels: a stand-in for another processor.
 PLAIN  := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE
 
-.PHONY: help book test web execute colab course pdf full mutate clean
+.PHONY: help book test web execute colab course slides pdf full mutate clean
 
 help:             ## say what the targets do
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -24,9 +24,10 @@ help:             ## say what the targets do
 	@touch $@
 
 # Always from nothing (seconds): no page of an older configuration or a removed chapter can survive.
-book: .venv/.done ## build the HTML from the stored outputs, the Colab notebooks and those of a course
+book: .venv/.done ## build the HTML from the stored outputs, the slides, and the notebooks for Colab and for courses
 	@rm -rf _build/html _build/.doctrees _build/colab _build/course
 	$(BIN)/jupyter-book build . -W -n --keep-going -q
+	@$(BIN)/python tools/slides.py
 	@$(BIN)/python tools/colab.py
 	@$(BIN)/python tools/course.py
 	@$(BIN)/python tools/assignments.py
@@ -53,6 +54,8 @@ execute: .venv/.done ## run the chapters and store their outputs
 colab: book       ## the versions for Colab, in _build/colab
 
 course: book      ## notebooks for students and for instructors, and assignments, in _build/course
+
+slides: book      ## a deck of slides for each chapter, in _build/html/slides
 
 pdf: book web     ## print the whole book with Chromium, in _build/book.pdf
 	$(BIN)/python tools/pdf.py
