@@ -577,6 +577,8 @@ def _geometry(
 
 
 #: Every experiment under a name. "script": the settings of the authors' scripts; "book": repaired.
+#:
+#: :meta hide-value:
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
         "lossless script": Protocol(lossless, {}, short_trials=10),

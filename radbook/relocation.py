@@ -363,6 +363,8 @@ def _plane(n: int, dimension: int, method: str) -> Protocol:
 
 
 #: Every experiment under a name.
+#:
+#: :meta hide-value:
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
         **{
