@@ -20,6 +20,7 @@ from radbook.rescaling import (
     StepReLU,
     jacobian,
     rescale,
+    rescale_,
 )
 from radbook.symmetry import act, random_rotations
 
@@ -61,6 +62,7 @@ __all__ = [
     "rank_compress",
     "reduced_widths",
     "rescale",
+    "rescale_",
     "simplex",
     "smooth_network",
     "ternary_network",

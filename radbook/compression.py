@@ -9,6 +9,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -43,12 +44,20 @@ class Compression:
 
     Attributes:
         network: the compressed network, widths n^red.
-        isometries: [V_1, ..., V_{L-1}], V_i of shape (n_i, n_i^red), for ranks (n_i, r_i), with orthonormal columns:
-            the hidden layers satisfy F_i = V_i F_i^red. None where the layer kept its width and V_i is the identity.
+        factors: what the isometries are made from: V_i itself, the Householder reflectors of a QR decomposition
+            (``torch.geqrf``), or None where the layer kept its width and V_i is the identity.
     """
 
     network: RadialNetwork
-    isometries: tuple[Tensor | None, ...]
+    factors: tuple[Tensor | tuple[Tensor, Tensor] | None, ...]
+
+    @cached_property
+    def isometries(self) -> tuple[Tensor | None, ...]:
+        """(V_1, ..., V_{L-1}), V_i of shape (n_i, n_i^red), for ranks (n_i, r_i), with orthonormal columns.
+
+        The hidden layers satisfy F_i = V_i F_i^red. None where the layer kept its width and V_i is the identity.
+        """
+        return tuple(torch.linalg.householder_product(*f) if isinstance(f, tuple) else f for f in self.factors)
 
     @property
     def rotations(self) -> list[Tensor]:
@@ -85,22 +94,35 @@ def qr_compress(network: RadialNetwork) -> Compression:
         ValueError: a parameter is NaN or infinite.
     """
     check_finite(network)
-    weights, biases, isometries = [], [], []
-    v = None
+    weights, biases, factors = [], [], []
+    factor = None
     *hidden, last = network.linears
     for linear in hidden:
-        weight = linear.weight if v is None else linear.weight @ v
-        if linear.out_features <= weight.shape[1] + 1:
-            v, bias = None, linear.bias
+        bias, weight = linear.bias, _times(linear.weight, factor)
+        columns = weight.shape[1] + 1
+        if linear.out_features <= columns:
+            factor = None
         else:
-            v, r = torch.linalg.qr(torch.cat([linear.bias[:, None], weight], dim=1))
+            reflectors, scales = torch.geqrf(torch.cat([bias[:, None], weight], dim=1))
+            factor, r = (reflectors, scales), reflectors[:columns].triu()
             bias, weight = r[:, 0], r[:, 1:]
-        isometries.append(v)
+        factors.append(factor)
         weights.append(weight)
         biases.append(bias)
-    weights.append(last.weight if v is None else last.weight @ v)
+    weights.append(_times(last.weight, factor))
     biases.append(last.bias)
-    return Compression(network.with_parameters(weights, biases), tuple(isometries))
+    return Compression(network.with_parameters(weights, biases), tuple(factors))
+
+
+def _times(weight: Tensor, factor: tuple[Tensor, Tensor] | None) -> Tensor:
+    """The product W V; V is only formed where W has more rows than V has columns, and reflecting W would cost more."""
+    if factor is None:
+        return weight
+    columns = factor[0].shape[1]
+    if len(weight) <= columns:
+        return torch.ormqr(*factor, weight, left=False)[:, :columns]
+    v = torch.linalg.householder_product(*factor)
+    return (v.mT @ weight.mT).mT  # for thin V, torch reads W faster than in W V
 
 
 @torch.no_grad()

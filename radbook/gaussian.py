@@ -224,9 +224,20 @@ def network_target(a: Tensor, w: Tensor) -> Target:
     if a.ndim != 1:
         raise ValueError(f"one network is a target: a must have shape (N,), got {tuple(a.shape)}")
     a, w = a.detach(), w.detach()
+    lengths, directions = _polar(w)
+    weights = a * lengths
+    rows = max(1, 2**17 // len(w))  # of the kernel at once: small tables stay in the cache, large ones take new memory
+
+    def overlap(v: Tensor) -> Tensor:
+        _check_vectors(v, "v", 2)
+        _check_alike(v, w, "v", "w")
+        r, u = _polar(v)
+        parts = [arc_cosine(part @ directions.mT) @ weights for part in u.flatten(0, -2).split(rows)]
+        return r * torch.cat(parts).unflatten(0, v.shape[:-1])
+
     return Target(
         value=lambda x: (x @ w.mT).relu() @ a,
-        overlap=lambda v: relu_covariance(v, w) @ a,
+        overlap=overlap,
         square=float(_form(relu_gram(w), a)),
         d=w.shape[1],
         nodes=len(a),
@@ -376,8 +387,8 @@ def gaussian_target(mu: Tensor, sigma: Tensor, a: float = 1.0, *, points: int = 
 
 def _kernel(rho: Tensor, order: int) -> Tensor:
     _check_floating(rho, "rho")
-    outside = 100 * torch.finfo(rho.dtype).eps
-    if rho.numel() and not (rho.detach().abs() <= 1 + outside).all():
+    limit = 1 + 100 * torch.finfo(rho.dtype).eps
+    if rho.numel() and not all(bound.abs() <= limit for bound in rho.detach().aminmax()):
         raise ValueError("rho must be a cosine, in [-1, 1]; an entry is NaN or outside")
     return _ArcCosine.apply(rho, order)
 

@@ -18,7 +18,7 @@ Profile = Callable[[Tensor], Tensor]
 def radius(v: Tensor) -> Tensor:
     """Euclidean norms |v| along the last dimension, with derivative 0 (of every order) where v = 0.
 
-    The largest entry is divided out first, so no intermediate square over- or underflows.
+    No intermediate square over- or underflows.
 
     Args:
         v: vectors, shape (..., n) with n >= 1, any real floating dtype.
@@ -30,17 +30,117 @@ def radius(v: Tensor) -> Tensor:
         TypeError: v is not a real floating tensor.
         ValueError: v has no last dimension, or an empty one.
     """
+    _check_vectors(v)
+    return _safe_norm(v) if torch.compiler.is_compiling() else _Polar.apply(v)[1]
+
+
+def _check_vectors(v: Tensor) -> None:
     if not (isinstance(v, Tensor) and v.is_floating_point()):
         kind = v.dtype if isinstance(v, Tensor) else type(v).__name__
         raise TypeError(f"v must be a real floating tensor, got {kind}; convert it with v.to(torch.float64)")
     if v.ndim == 0 or v.shape[-1] == 0:
         raise ValueError(f"v must have shape (..., n) with n >= 1, got {tuple(v.shape)}")
+
+
+def _safe_norm(v: Tensor) -> Tensor:
+    """|v|, shape (..., 1), with the largest entry divided out first."""
     largest = torch.linalg.vector_norm(v.detach(), ord=torch.inf, dim=-1, keepdim=True)
     zero = largest == 0
     safe = torch.where(zero, 1.0, largest)
     u = v / safe
     square = torch.where(zero, 1.0, (u * u).sum(-1, keepdim=True))
     return torch.where(zero, 0.0, safe * square.sqrt())
+
+
+def _norm(v: Tensor) -> Tensor:
+    """|v|, shape (..., 1), in one pass: the safe norm takes over only where squares may have over- or underflowed.
+
+    On a GPU it takes over everywhere: to look for such vectors would make the program wait for the result.
+    """
+    if v.device.type != "cpu":
+        return _safe_norm(v)
+    r = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+    limits = torch.finfo(v.dtype)
+    fine = (r > (v.shape[-1] * limits.tiny / limits.eps) ** 0.5) & (r < math.inf)
+    if not fine.all():
+        rough = ~fine[..., 0]
+        r[rough] = _safe_norm(v[rough])
+    return r
+
+
+class _Polar(torch.autograd.Function):
+    """v to (v, r) with r = |v|.
+
+    It passes v on so that both gradients of lambda(r) v, with respect to v and to r, meet here and become one tensor.
+    """
+
+    @staticmethod
+    def forward(v: Tensor) -> tuple[Tensor, Tensor]:
+        return v.detach(), _norm(v)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, output[1])
+        ctx.save_for_forward(*inputs, output[1])
+
+    @staticmethod
+    def backward(ctx, *grad_outputs):
+        g, g_r = grad_outputs
+        v, r = ctx.saved_tensors
+        if g_r is None:
+            return g
+        along = _over(g_r, r)
+        if g is None:
+            return along * v
+        return g.addcmul(along, v) if torch.is_grad_enabled() else g.addcmul_(along, v)  # g is of _Scale, and new
+
+    @staticmethod
+    def jvp(ctx, *grad_inputs):
+        (t,) = grad_inputs
+        v, r = ctx.saved_tensors
+        return t, _over((t * v).sum(-1, keepdim=True), r)
+
+    @staticmethod
+    def vmap(info, in_dims, *args):
+        return _Polar.apply(args[0].movedim(in_dims[0], 0)), (0, 0)
+
+
+class _Scale(torch.autograd.Function):
+    """(v, factor) to factor * v, for a factor of shape (..., 1)."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(v: Tensor, factor: Tensor) -> Tensor:
+        return factor * v
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, *grad_outputs):
+        (g,) = grad_outputs
+        v, factor = ctx.saved_tensors
+        product = g * v
+        along = product.sum(-1, keepdim=True)
+        if torch.is_grad_enabled():
+            return factor * g, along
+        return product.copy_(g).mul_(factor), along  # a pass over memory at hand costs less than new memory
+
+    @staticmethod
+    def jvp(ctx, *grad_inputs):
+        t, t_factor = grad_inputs
+        v, factor = ctx.saved_tensors
+        return factor * t + t_factor * v
+
+
+def _over(x: Tensor, r: Tensor) -> Tensor:
+    """The quotient x / r, and 0 where r = 0."""
+    zero = r == 0
+    return torch.where(zero, 0.0, x / torch.where(zero, 1.0, r))
 
 
 def derivative(profile: Profile, r: Tensor) -> Tensor:
@@ -121,7 +221,38 @@ def rescale(v: Tensor, profile: Profile, slope: float | Tensor | None = None) ->
         >>> rescale(torch.tensor([3.0, 4.0]), lambda r: r**2)
         tensor([15., 20.])
     """
-    return scaling_factor(radius(v), profile, slope) * v
+    if torch.compiler.is_compiling():  # it fuses the definition itself, and takes no Function that has a jvp
+        return scaling_factor(radius(v), profile, slope) * v
+    _check_vectors(v)
+    v, r = _Polar.apply(v)
+    return _Scale.apply(v, scaling_factor(r, profile, slope))
+
+
+def rescale_(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -> Tensor:
+    """The rescaling of :func:`rescale` in place: v becomes rho(v). For inference, where new memory costs most.
+
+    Args:
+        v: vectors, shape (..., n), real floating dtype; without gradients (work under ``torch.no_grad()``).
+        profile: h, any elementwise callable on positive radii.
+        slope: h'(0+) where it is known; None differentiates ``profile`` (see :func:`slope_at_zero`).
+
+    Returns:
+        v itself.
+
+    Raises:
+        TypeError, ValueError: as :func:`rescale`; or autograd would need the v that is overwritten.
+
+    Example:
+        >>> v = torch.tensor([3.0, 4.0])
+        >>> rescale_(v, lambda r: r**2) is v
+        True
+        >>> v
+        tensor([15., 20.])
+    """
+    r = radius(v)
+    if r.requires_grad:
+        raise ValueError("v requires a gradient, which needs its old values: call rescale, or use torch.no_grad()")
+    return v.mul_(scaling_factor(r, profile, slope))
 
 
 def jacobian(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -> Tensor:

@@ -161,6 +161,13 @@ def test_trained_shifts_come_along_and_the_source_is_untouched():
     assert all(p.requires_grad for p in reduced.parameters())
 
 
+def test_finite_weights_may_have_a_sum_that_overflows():
+    net = RadialNetwork((2, 5, 1), Squash(), dtype=torch.float32)
+    with torch.no_grad():
+        net.linears[0].bias.fill_(torch.finfo(torch.float32).max / 4)
+    assert qr_compress(net).network.widths == (2, 3, 1)
+
+
 def test_no_hidden_layer():
     net = RadialNetwork((3, 2), Squash())
     c = qr_compress(net)

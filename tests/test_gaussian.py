@@ -246,6 +246,20 @@ def test_targets_take_every_dtype_and_device(dtype, device):
         torch.testing.assert_close(loss, exact, rtol=0, atol=1000 * eps(dtype))
 
 
+@pytest.mark.parametrize(("dtype", "device"), CASES)
+def test_many_starts_at_once_are_the_starts_one_by_one(dtype, device):
+    """Values and gradients, where the table of the kernel is large enough to be made in parts."""
+    a, w = gaussian(1000, seed=0).to(device, dtype) / 1000, gaussian(1000, 4, seed=1).to(device, dtype)
+    b = gaussian(3, 60, seed=2).to(device, dtype).requires_grad_()
+    v = gaussian(3, 60, 4, seed=3).to(device, dtype).requires_grad_()
+    together = network_target(a, w).loss(b, v)
+    alone = torch.stack([population_loss(a, w, b[i], v[i]) for i in range(3)])
+    size = (a.abs() @ w.norm(dim=1) + (b.abs() * v.norm(dim=2)).sum(1).max()).item() ** 2
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e4 * eps(dtype) * size)
+    for got, expected in zip(*(torch.autograd.grad(x.sum(), [b, v]) for x in (together, alone)), strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e4 * eps(dtype) * size)
+
+
 def test_the_gradient_of_an_overlap():
     v = gaussian(2, 3, seed=0).requires_grad_()
     sigma = torch.diag(double(1, 2, 0.5))
@@ -265,6 +279,8 @@ ONE, PAIR = torch.ones(1), torch.ones(1, 2)
         (lambda: relu_covariance(torch.ones(2), PAIR), ValueError, "u must have shape"),
         (lambda: relu_covariance(PAIR, torch.ones(1, 3)), ValueError, "one dimension d"),
         (lambda: relu_covariance(PAIR, PAIR.double()), TypeError, "one dtype"),
+        (lambda: network_target(ONE, PAIR).overlap(PAIR.double()), TypeError, "one dtype"),
+        (lambda: network_target(ONE, PAIR).overlap(torch.ones(1, 3)), ValueError, "one dimension d"),
         (lambda: relu_gram(PAIR * math.inf), ValueError, "finite"),
         (lambda: relu_gram(torch.ones(2, 0)), ValueError, "d >= 1"),
         (lambda: population_loss(ONE, PAIR, torch.ones(2), PAIR), ValueError, "every row of v"),

@@ -5,6 +5,8 @@ import doctest
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,15 @@ def test_imports_point_one_way(module, path):
     names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     ours = {name.partition(".")[2] for name in names if name.split(".")[0] == "radbook"}
     assert ours <= MAY_IMPORT[module]
+
+
+def test_import_loads_no_more_than_it_needs():
+    """Beyond torch, radbook waits with what only figures, data or compilation need."""
+    code = "import sys, torch; before = set(sys.modules); import radbook; print(*sys.modules.keys() - before)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    late = {"matplotlib", "sklearn", "scipy", "sympy", "IPython", "torchvision", "torch._dynamo", "torch._inductor"}
+    assert "radbook.rescaling" in loaded
+    assert late.isdisjoint(loaded)
 
 
 def public_objects():

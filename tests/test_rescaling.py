@@ -8,11 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.func import jacfwd, jacrev, vmap
+from torch.func import functional_call, grad, hessian, jacfwd, jacrev, vmap
 from variants import ACTIVATIONS, BACKENDS, DEVICES, DTYPES, JUMPS_AT_ZERO, activations, gaussian, generator, seeds
 
 from radbook import RadialRescaling, RadialSigmoid, ShiftedReLU, Squash, StepReLU, jacobian, rescale
-from radbook.rescaling import derivative, radius
+from radbook.rescaling import derivative, radius, rescale_
 
 EVERY = pytest.mark.parametrize("name", ACTIVATIONS)
 PROFILES = {
@@ -96,6 +96,12 @@ def test_first_and_second_derivatives(name):
     assert torch.autograd.gradgradcheck(rho, v)
 
 
+def test_derivatives_of_the_norm():
+    v = gaussian(5, 3, seed=3).requires_grad_()
+    assert torch.autograd.gradcheck(radius, v)
+    assert torch.autograd.gradgradcheck(radius, v)
+
+
 @EVERY
 def test_second_derivative_at_zero_is_finite(name):
     v = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
@@ -153,6 +159,65 @@ def test_vmap_is_the_batched_call(name):
     assert torch.allclose(vmap(rho)(v), rho(v), rtol=0, atol=rounding(4, v.dtype))
 
 
+class ByHand(torch.nn.Module):
+    """The formula h(r) v / r as a reader would write it, for vectors that are neither 0 nor huge nor tiny."""
+
+    def __init__(self, rho):
+        super().__init__()
+        self.rho = rho
+
+    def forward(self, v):
+        r = (v * v).sum(-1, keepdim=True).sqrt()
+        return self.rho.profile(r) / r * v
+
+
+def derivatives(module, v, w):
+    """First to third derivatives in v and in the parameters, and mixed ones, by every way torch has."""
+    theta = dict(module.double().named_parameters())
+
+    def f(v):
+        return module(v)
+
+    def loss(theta, v):
+        return (functional_call(module, theta, (v,)) ** 3 * w).sum()
+
+    def along(theta, v):
+        return (grad(loss, 1)(theta, v) * w).sum()
+
+    yield from grad(loss)(theta, v).values()
+    yield from grad(along)(theta, v).values()
+    yield hessian(loss, 1)(theta, v)
+    yield hessian(along, 1)(theta, v)
+    yield jacrev(jacrev(loss, 1), 1)(theta, v)
+    yield vmap(jacfwd(grad(loss, 1), 1), (None, 1))(theta, torch.stack([v, w], 1))
+    for strategy in ("reverse-mode", "forward-mode"):
+        yield torch.autograd.functional.jacobian(f, v, vectorize=True, strategy=strategy)
+    v = v.clone().requires_grad_()
+    (first,) = torch.autograd.grad((f(v) ** 3 * w).sum(), v, create_graph=True)
+    yield first
+    yield from torch.autograd.grad((first * w).sum(), [v, *module.parameters()])
+
+
+@EVERY
+def test_every_transform_agrees_with_the_formula_by_hand(name):
+    rho = ACTIVATIONS[name]()
+    v, w = gaussian(4, 3, seed=9), gaussian(4, 3, seed=10)
+    for got, expected in zip(derivatives(rho, v, w), derivatives(ByHand(rho), v, w), strict=True):
+        assert torch.allclose(
+            got, expected, rtol=0, atol=rounding(100, v.dtype) * max(1.0, float(expected.detach().abs().max()))
+        )
+
+
+@EVERY
+def test_keeps_only_the_input_and_numbers_per_vector(name):
+    kept = {}
+    v = gaussian(5, 1000, seed=11).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.setdefault(x.data_ptr(), x), lambda x: x):
+        y = rescale(v, ACTIVATIONS[name]().double().profile, slope=0.0)
+    assert max(x.numel() for pointer, x in kept.items() if pointer != v.data_ptr()) <= 5
+    assert y.shape == v.shape
+
+
 @pytest.mark.parametrize("make", [ShiftedReLU, RadialSigmoid])
 def test_trainable_shift_trains_saves_and_loads(make):
     rho = make(0.25, trainable=True)
@@ -197,6 +262,27 @@ def test_norms_reach_the_ends_of_the_exponent_range(dtype):
         assert float(got[0]) == pytest.approx(scale, rel=4 * torch.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("device", DEVICES)
+def test_vectors_of_all_sizes_share_a_batch(dtype, device):
+    """Norms, and what rescaling makes of them, where some squares over- or underflow and others do not."""
+    limits = torch.finfo(dtype)
+    exponents = torch.linspace(math.log2(limits.tiny) + 3, math.log2(limits.max) - 3, 60, dtype=torch.float64)
+    u = gaussian(60, 5, seed=12, device=device)
+    v = (exponents.exp2().to(device)[:, None] * torch.nn.functional.normalize(u, dim=1)).to(dtype)
+    v[7] = 0
+    expected = (v.double() * 2.0 ** (-exponents.to(device)[:, None])).norm(dim=1) * exponents.to(device).exp2()
+    tolerance = rounding(5, dtype)
+    assert torch.allclose(radius(v)[:, 0].double(), expected, rtol=tolerance, atol=0)
+    for same in (radius(v.T.contiguous().T), vmap(radius)(v)):
+        assert torch.allclose(same[:, 0].double(), expected, rtol=tolerance, atol=0)
+    assert torch.allclose(RadialRescaling(lambda r: r)(v), v, rtol=tolerance, atol=0)
+    v.requires_grad_()
+    (slope,) = torch.autograd.grad(radius(v).sum(), v)
+    direction = (v.double() / expected[:, None].masked_fill(expected[:, None] == 0, 1)).to(dtype)
+    assert torch.allclose(slope, direction, rtol=0, atol=tolerance)
+
+
 @pytest.mark.parametrize("dtype", [*DTYPES, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("device", DEVICES)
 def test_squashing_does_not_overflow(dtype, device):
@@ -226,6 +312,18 @@ def test_factor_is_h_over_r():
     assert torch.equal(RadialRescaling(torch.tanh).factor(r)[:1], torch.ones(1, dtype=torch.float64))
 
 
+@EVERY
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.bfloat16])
+@pytest.mark.parametrize("device", DEVICES)
+def test_in_place_is_the_same_map(name, dtype, device):
+    rho = ACTIVATIONS[name]().to(device, dtype).requires_grad_(False)
+    v = gaussian(6, 4, seed=13, dtype=dtype, device=device)
+    v[1] = 0
+    expected = rho(v)
+    assert rescale_(v, rho.profile, rho.slope) is v
+    assert torch.equal(v, expected)
+
+
 def test_step_relu_keeps_the_unit_sphere():
     v = torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.999, 0.0]])
     assert torch.equal(StepReLU()(v), torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.0, 0.0]]))
@@ -245,6 +343,7 @@ def test_any_batch_shape(shape):
         (lambda: rescale(torch.tensor(1.0), torch.tanh), ValueError, r"shape \(..., n\)"),
         (lambda: rescale(torch.ones(3, 0), torch.tanh), ValueError, "n >= 1"),
         (lambda: rescale(torch.ones(3, 2), lambda r: r.sum()), ValueError, "elementwise"),
+        (lambda: rescale_(torch.ones(3, 2, requires_grad=True), torch.tanh), ValueError, "call rescale"),
         (lambda: RadialRescaling(3.0), TypeError, "callable h"),
         (lambda: ShiftedReLU(-0.1), ValueError, ">= 0"),
         (lambda: ShiftedReLU(math.nan), ValueError, "finite"),
