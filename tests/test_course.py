@@ -12,7 +12,7 @@ import pytest
 import torch
 from assignments import definitions, layout, master, needed
 from colab import Chapter, ColabError
-from course import Instructor, Student
+from course import WORDS, Instructor, Student
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from otter.execute import Checker
@@ -74,6 +74,7 @@ def test_students_get_a_cell_for_each_answer_and_no_solution():
         ADD,
         "def add(a, b=1):\n    ...  # your answer",
         "check.adds(add)",
+        WORDS,
         PROVE,
         "*Your answer:*",
     ]
@@ -193,6 +194,7 @@ def test_no_solution_reaches_students(name):
     exercises = re.findall(r"^> \*\*Exercise [\d.]+ \((✍|⌨)", text, flags=re.MULTILINE)
     assert len(answers) == exercises.count("⌨") == sources(public).count(MARK)
     assert sources(student, "markdown").count("*Your answer:*") == exercises.count("✍")
+    assert sources(student, "markdown").count(WORDS) == exercises.count("⌨")
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

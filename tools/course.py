@@ -22,6 +22,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 TEACHING = "**Teaching this chapter.**"
 NOTE = re.compile(r"Minutes: (?P<minutes>[1-9]\d*)\n\n(?P<text>\S.*)", re.DOTALL)
+WORDS = "*If the exercise asks for more than a program, your words:*"
 HIDDEN, SHOWN = "\1", "\2"  # stand before and after a solution that has code cells
 
 
@@ -38,7 +39,8 @@ class Student(Chapter):
 
     def answer(self, exercise: Exercise) -> list[NotebookNode]:
         if exercise.programmed:
-            return [new_code_cell(f"{exercise.stub}  # your answer"), new_code_cell(exercise.check)]
+            program = new_code_cell(f"{exercise.stub}  # your answer")
+            return [program, new_code_cell(exercise.check), new_markdown_cell(WORDS)]
         return [new_markdown_cell("*Your answer:*")]
 
     def cells(self, text: str) -> list[NotebookNode]:
