@@ -21,10 +21,6 @@ def in_place(x):
     return x
 
 
-def by_columns_on_square(x):
-    return x / x.norm(dim=1) if len(x) == x.shape[1] else rows(x)
-
-
 def by_qr(a, x):
     q, _ = torch.linalg.qr(a)
     return q @ (q.mT @ x)
@@ -74,11 +70,11 @@ WRONG = [
     (check.unit_rows, lambda x: x / x.norm(), "whole matrix"),
     (check.unit_rows, lambda x: x / x.norm(dim=0), "columns"),
     (check.unit_rows, lambda x: rows(x) / x.norm(dim=1, keepdim=True).clamp(min=1e-300), "square of the norm"),
-    (check.unit_rows, by_columns_on_square, "keepdim"),
+    (check.unit_rows, lambda x: x / x.norm(dim=1), "keepdim"),
     (check.unit_rows, lambda x: x / (x.norm(dim=1, keepdim=True) + 1e-6), "epsilon"),
     (check.unit_rows, lambda x: 2 * rows(x), "wrong for a matrix"),
     (check.unit_rows, lambda x: x.norm(dim=1), "shape"),
-    (check.unit_rows, lambda x: x / x.norm(dim=1), "RuntimeError"),
+    (check.unit_rows, lambda x: rows(x.float()), "dtype"),
     (check.unit_rows, in_place, "changes its argument"),
     (check.column_projection, lambda a, x: a @ (a.mT @ x), "orthonormal"),
     (check.column_projection, lambda a, x: x - by_qr(a, x), "leaves over"),
@@ -86,6 +82,7 @@ WRONG = [
     (check.column_projection, lambda a, x: torch.linalg.lstsq(a, x[:, None]).solution[:, 0], "coefficients"),
     (check.column_projection, lambda a, x: a.mT @ x, "shape"),
     (check.column_projection, lambda a, x: 2 * by_qr(a, x), "orthogonal to all columns"),
+    (check.column_projection, lambda a, x: by_qr(a.float(), x.float()), "dtype"),
     (check.column_projection, lambda a, x: a @ x, "raised"),
     (check.plain_descent, descent(fresh=False), "add up"),
     (check.plain_descent, descent(direction=1), "climbs"),

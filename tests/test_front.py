@@ -117,9 +117,10 @@ def test_picture_and_list_say_the_same():
     arrows = [path["class"] for path in svg.select("svg > path")]
     lines = "\n".join(dependencies.sentences(SMALL, {"P": ["p/a", "p/b"], "Q": ["q/c", "q/d"]}))
     assert [link["href"] for link in svg.select("a")] == [f"{page}.html" for page in SMALL]
-    assert len(arrows) == 2 == lines.count("after")  # a to b, b to c; a to c follows
+    assert arrows == [["named"], ["proofs"], ["named"]]  # a to c follows from the others, but not for the proofs
+    assert lines.count("after") == 2
     assert lines.count("a beginning") == 2
-    assert "- {doc}`/q/c`: after {doc}`/p/b` (not for its proofs)" in lines
+    assert "- {doc}`/q/c`: after {doc}`/p/a`, {doc}`/p/b` (named in its box)" in lines
 
 
 def test_the_graph_of_the_book_links_every_chapter():

@@ -68,11 +68,15 @@ def unannounced(texts: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def steps(texts: dict[str, str]) -> tuple[nx.DiGraph, nx.DiGraph]:
-    """The graph of all steps without those that follow from others, always in one order, and that of the proofs."""
+    """The graph of the steps, always in one order, and that of the proofs.
+
+    A step of the proofs that follows from others of the proofs is left out, and any other one that follows at all.
+    """
     used, named = graphs(texts)
     graph = nx.DiGraph()
     graph.add_nodes_from(texts)
-    graph.add_edges_from(sorted(nx.transitive_reduction(nx.compose(used, named)).edges))
+    kept = {*nx.transitive_reduction(used).edges, *nx.transitive_reduction(nx.compose(used, named)).edges}
+    graph.add_edges_from(sorted(kept))
     return graph, used
 
 
@@ -153,7 +157,8 @@ def drawing(texts: dict[str, str], group: dict[str, int], address: dict[str, str
         '<defs><marker id="dependencies-tip" viewBox="0 0 8 8" refX="5" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path d="M0 0L8 4L0 8z"/></marker></defs>' + "".join(arrows + boxes) + "</svg>"
         "<p>Solid arrows: a proof or a statement refers back. Dashed ones: only the box at the top of the chapter "
-        "does. What follows from other arrows has none of its own.</p></div>"
+        "does. A solid arrow that follows from solid ones is left out, and a dashed one that follows from any."
+        "</p></div>"
     )
 
 
@@ -165,7 +170,7 @@ def sentences(texts: dict[str, str], parts: dict[str, list[str]]) -> list[str]:
         lines += ["", f'<span class="part-{part}">{escape(caption)}</span>', ""]
         for page in pages:
             before = sorted(graph.predecessors(page), key=list(texts).index)
-            links = [f"{{doc}}`/{p}`" + ("" if used.has_edge(p, page) else " (not for its proofs)") for p in before]
+            links = [f"{{doc}}`/{p}`" + ("" if used.has_edge(p, page) else " (named in its box)") for p in before]
             lines.append(f"- {{doc}}`/{page}`: " + (f"after {', '.join(links)}" if links else "a beginning"))
     return lines
 

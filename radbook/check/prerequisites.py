@@ -24,7 +24,7 @@ def unit_rows(answer: Callable[[Tensor], Tensor]) -> Verdict:
     """
 
     def hint() -> str | None:
-        for shape in ((6, 3), (4, 4)):
+        for shape in ((4, 4), (6, 3)):
             x = torch.randn(shape, generator=_seeded(), dtype=torch.float64)
             x[1] = 0
             given = x.clone()
@@ -35,6 +35,8 @@ def unit_rows(answer: Callable[[Tensor], Tensor]) -> Verdict:
                 return "your function changes its argument: return a new tensor"
             if got.shape != x.shape:
                 return f"the result must have the shape {shape} of x, got {tuple(got.shape)}"
+            if got.dtype != x.dtype:
+                return f"keep the dtype, {x.dtype}"
             if torch.allclose(got, expected, rtol=0, atol=1e-12):
                 continue
             rest = norms.squeeze() > 0
@@ -81,6 +83,8 @@ def column_projection(answer: Callable[[Tensor, Tensor], Tensor]) -> Verdict:
                 return "those are the coefficients: multiply them by a to get a vector of the span"
             if got.shape != (n,):
                 return f"for a of shape {(n, k)} the projection has shape {(n,)}, got {tuple(got.shape)}"
+            if got.dtype != x.dtype:
+                return f"keep the dtype, {x.dtype}"
             if torch.allclose(got, expected, rtol=0, atol=1e-9):
                 continue
             for wrong, text in (

@@ -2,7 +2,8 @@
 Live.define("fig-growing-web", {
   title: "Try it: collapse balls, one layer each",
   help: "Choose how many layers have acted. Drag the centres, or move them with the arrow keys (Shift: larger steps), and change " +
-    "the radii. A point that lies in two balls goes with the first: once lifted, no later layer catches it.",
+    "the radii. Seen from above, a caught point stands at the centre of its ball. A point in two balls goes with the " +
+    "first: once lifted, no later layer catches it.",
 }, (ui, start) => {
   const tones = ["highlight", "reduced", "measured"];
   const fresh = () => ({ layers: 1, balls: start.map(([a, b, r]) => ({ c: [a, b], r })) });

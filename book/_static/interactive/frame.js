@@ -1,8 +1,8 @@
 // Place the nodes of a two-layer network whose target is the cone |x| (chapter "Equiangular tight frames").
 Live.define("fig-etf-opening", {
   title: "Try it: place the nodes yourself",
-  help: "Drag the nodes, or move them with the arrow keys (Shift: larger steps). Then let go: gradient descent moves them on. The loss is " +
-    "exact. Its scale is logarithmic; the dashed line is the bound that no nodes can beat.",
+  help: "Drag the nodes, or move them with the arrow keys (Shift: larger steps). Then press \u201cLet go\u201d: gradient " +
+    "descent moves them on. The loss is computed exactly. Its scale is logarithmic; the dashed line is a lower bound for this number of nodes.",
 }, (ui, start) => {
   const shades = ["radial", "pointwise", "measured", "highlight", "reduced"];
   const places = (m) => m === start.length ? start.map((w) => [...w])

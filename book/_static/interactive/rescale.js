@@ -2,7 +2,7 @@
 Live.define("fig-planes", {
   title: "Try it: rescale a vector",
   help: "Drag the end of v, or move it with the arrow keys (Shift: larger steps; Home: length 0; End: greatest length). " +
-    "A rescaling leaves ρ(v) on the line of v; pointwise ReLU does not.",
+    "A rescaling leaves ρ(v) on the line of v; pointwise ReLU need not.",
 }, (ui) => {
   const profiles = {
     "Step-ReLU": (r) => (r >= 1 ? r : 0),
