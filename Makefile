@@ -8,7 +8,7 @@ NBVAL  := --nbval --nbval-sanitize-with tests/nbval.cfg --nbval-current-env --nb
 # Other kernels: a stand-in for another processor.
 PLAIN  := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE
 
-.PHONY: help book test web execute colab course slides pdf full mutate clean
+.PHONY: help book test web execute colab course slides pdf full bench mutate clean
 
 help:             ## say what the targets do
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -27,10 +27,7 @@ help:             ## say what the targets do
 book: .venv/.done ## build the HTML from the stored outputs, the slides, and the notebooks for Colab and for courses
 	@rm -rf _build/html _build/.doctrees _build/colab _build/course
 	$(BIN)/jupyter-book build . -W -n --keep-going -q
-	@$(BIN)/python tools/slides.py
-	@$(BIN)/python tools/colab.py
-	@$(BIN)/python tools/course.py
-	@$(BIN)/python tools/assignments.py
+	@printf '%s\n' slides colab course assignments | xargs -P 2 -I {} $(BIN)/python tools/{}.py
 	@echo "book: $$(find _build/html/book -name '*.html' | wc -l) pages in _build/html/index.html"
 
 test: book        ## lint, type-check and test the package, the notebooks and the pages
@@ -62,6 +59,9 @@ pdf: book web     ## print the whole book with Chromium, in _build/book.pdf
 
 full: .venv/.done  ## run the experiments of the book in full (an hour or two) and store their results
 	$(BIN)/python tools/full_run.py
+
+bench: .venv/.done ## time the package against peers and bounds, as ratios
+	$(BIN)/python benchmarks/core.py
 
 mutate: .venv/.done  ## plant faults in radbook and report how many the tests catch
 	$(BIN)/python tools/mutate.py

@@ -16,6 +16,14 @@ from pybtex.richtext import Text
 
 HEADED = ("article", "section", "span")  # elements of the page that a heading names; a span is a label in a section
 
+#: What a result says of itself in its class, in words (as in book/_ext/ledger.py).
+ORIGINS = {
+    "known": "known",
+    "paper": "from the papers",
+    "repaired": "repaired or extended",
+    "new": "not in the papers",
+}
+
 
 class UnknownTargetError(Exception):
     """A label, page or citation that the built book does not have."""

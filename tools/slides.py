@@ -22,16 +22,10 @@ from posixpath import normpath
 import yaml
 from bs4 import BeautifulSoup, Tag
 from bs4.element import NavigableString
-from built_book import Book, Place, UnknownTargetError
+from built_book import ORIGINS, Book, Place, UnknownTargetError
 
 OPENING = 420  # characters of a section's first sentences that the slide of its heading shows
 LONG = 420  # characters of a paragraph on a slide; a longer one becomes several
-ORIGINS = {
-    "known": "known",
-    "paper": "from the papers",
-    "repaired": "repaired or extended",
-    "new": "not in the papers",
-}
 KEYS = "→ next, ↓ proof, code or solution, O overview, S speaker notes, D dark or light, ? all keys"
 END_OF_SENTENCE = re.compile(r"(?<!\bal)(?<!\bcf)(?<!e\.g)(?<!i\.e)(?<!\b[A-Z])[.!?][)”]*$")
 
