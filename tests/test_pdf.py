@@ -36,7 +36,7 @@ def printed(tmp_path_factory) -> Path:
     """Two chapters as a PDF."""
     require()
     folder = tmp_path_factory.mktemp("pdf")
-    return pdf.make(Book(ROOT), PAGES, folder)
+    return pdf.make(Book(ROOT), ["book/using", *PAGES], folder)  # the first has a drawing, as wide as the page
 
 
 @pytest.fixture(scope="module")
