@@ -394,19 +394,23 @@ def make(book: Book, pages: list[str], folder: Path) -> Path:
     page, out = book.root / "_build/pdf/book.html", folder / "book.pdf"
     page.parent.mkdir(parents=True, exist_ok=True)
     assembly = Assembly(book, pages)
-    page.write_text(assembly.document())
+    page.write_text(document := assembly.document())
+    told = set(re.findall('data-page-of="([^"]*)"', document))  # the places whose page numbers are printed
     say("typesetting")
     with Chromium(page, out, executable) as browser:
         smallest = min(browser.scales, default=1)
         say(f"{len(browser.scales)} formulas or tables made smaller, the smallest to {smallest:.0%}")
+        before: dict[str, int] = {}
         numbers: dict[str, int] = {}
         for _ in range(PASSES):
-            before, numbers = numbers, browser.print(numbers)
+            stand = browser.print(numbers)
+            before, numbers = numbers, {name: number for name, number in stand.items() if name in told}
             if numbers == before:
                 break
             say("printed; the page numbers were new")
         else:
-            raise PdfError(f"the page numbers still change after {PASSES} prints")
+            moved = [name for name in numbers if numbers[name] != before.get(name)]
+            raise PdfError(f"after {PASSES} prints these places still change their pages: {', '.join(moved)}")
     config = yaml.safe_load((book.root / "_config.yml").read_text())
     writer = PdfWriter(out, incremental=True)
     for bookmark, heading in zip(bookmarks(writer.root_object["/Outlines"]), assembly.headings, strict=True):
