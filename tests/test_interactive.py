@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pages import ROOT, run_node
-from test_book import CHROMIUM, SITE
+from pages import ROOT, SITE, in_browser
 
 from radbook import RadialNetwork, RadialRescaling, RadialSigmoid, ShiftedReLU, Squash, StepReLU, act
 from radbook.figures import COLORS
@@ -100,11 +99,7 @@ def scenario(figure, view, steps):
 def play(folder, scenarios):
     if not folder.exists():
         pytest.skip("the book is not built (make book)")
-    if not CHROMIUM:
-        pytest.skip("the figures in a browser (no chromium)")
-    if not (ROOT / "tests/web/node_modules").exists():
-        pytest.skip("the figures in a browser (no node modules: make web)")
-    return run_node("interact.js", str(folder), CHROMIUM, given=scenarios)
+    return in_browser("the figures", "interact.js", folder, scenarios)
 
 
 @pytest.fixture(scope="module")

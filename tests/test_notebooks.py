@@ -347,3 +347,18 @@ def test_execute_names_the_cell_at_fault_and_leaves_the_file(tmp_path, source, r
         execute.execute(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_elsewhere_is_compared_by_its_texts_and_stores_nothing(tmp_path):
+    path = tmp_path / "a.ipynb"
+    volatile = new_code_cell("import time\nprint(time.time_ns())", metadata={"tags": [IGNORED]})
+    nbformat.write(new_notebook(cells=[volatile, new_code_cell("print(1)\n2 + 3")]), path)
+    execute.execute(path)
+    before = path.read_bytes()
+    execute.compare(path)
+    assert path.read_bytes() == before
+    for old, new in ((b'"1\\n"', b'"7\\n"'), (b'"5"', b'"6"')):
+        assert before.count(old) == 1
+        path.write_bytes(before.replace(old, new))
+        with pytest.raises(execute.NotebookError, match=r"^cell 1 .*gave"):
+            execute.compare(path)

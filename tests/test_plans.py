@@ -65,7 +65,7 @@ def built(folder, plan):
     """The warnings of a book of one chapter, p/a, and a page with a plan."""
     (folder / "p").mkdir()
     nbformat.write(new_notebook(cells=[new_markdown_cell(EXERCISE % ("a", "a")), note(10)]), folder / "p/a.ipynb")
-    (folder / "_toc.yml").write_text("parts: [{numbered: true, chapters: [{file: p/a}]}]")
+    (folder / "_toc.yml").write_text("parts: [{caption: P, numbered: true, chapters: [{file: p/a}]}]")
     (folder / "index.md").write_text(f"# Plan\n\n```{{course-plan}}\n{plan}\n```\n")
     (folder / "conf.py").write_text("extensions = ['myst_parser', 'plans']\nsuppress_warnings = ['myst', 'ref']\n")
     warnings = io.StringIO()

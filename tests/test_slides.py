@@ -7,9 +7,8 @@ from posixpath import normpath
 import pages
 import pytest
 from bs4 import BeautifulSoup, Tag
-from pages import ROOT
+from pages import ROOT, SITE
 from slides import Slide, pack
-from test_book import CHROMIUM, SITE
 
 DECKS = SITE / "slides"
 
@@ -100,11 +99,7 @@ def test_a_long_paragraph_is_cut_between_sentences():
 
 def present(folder: Path, jobs: list[dict]) -> list[str]:
     """What a visit to decks in Chromium finds wrong."""
-    if not CHROMIUM:
-        pytest.skip("the slides in a browser (no chromium)")
-    if not (ROOT / "tests/web/node_modules").exists():
-        pytest.skip("the slides in a browser (no node modules: make web)")
-    found = pages.run_node("slides.js", str(folder), CHROMIUM, given=jobs)
+    found = pages.in_browser("the slides", "slides.js", folder, jobs)
     return [f"{fault['deck']}, {fault['view']}: {fault['fault']}" for fault in found]
 
 

@@ -210,6 +210,11 @@ def record(code: str, seconds: float) -> dict[str, Any]:
     }
 
 
+def store(status: dict[str, Any]) -> None:
+    """Write the record; after every notebook, so that an interrupted run loses none."""
+    STATUS.write_text(json.dumps(status, indent=1, sort_keys=True) + "\n")
+
+
 def today() -> str:
     """The date in Greenwich."""
     return datetime.now(timezone.utc).date().isoformat()
@@ -241,13 +246,14 @@ def main() -> int:
                 old = status["chapters"].get(page, {})
                 if not arguments.try_on and (changed or arguments.refresh or old.get("code") != code):
                     status["chapters"][page] = record(code, seconds)
+                    store(status)
             except Exception as error:
                 failed += 1
                 line = f"FAILED {path}, left as it was: {error or repr(error)}"
             print(f"[{done}/{len(paths)}] {line}", flush=True)
     if arguments.try_on and not arguments.notebooks and not failed:
         status["tried"][arguments.try_on] = today()
-    STATUS.write_text(json.dumps(status, indent=1, sort_keys=True) + "\n")
+        store(status)
     return 1 if failed or not paths else 0
 
 

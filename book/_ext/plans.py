@@ -10,15 +10,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from posixpath import dirname, join, normpath
 
 import nbformat
+import spine
 import yaml
 from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.application import Sphinx
-from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
 
 EXERCISE = re.compile(r"^ *:{3,}\{exercise(?:-start)?\}.*\n *:label: *(\S+)", re.MULTILINE)
 MINUTES = re.compile(r"Minutes: ([1-9]\d*)\n")
@@ -56,7 +53,7 @@ def read(path: Path, page: str) -> Chapter:
             labels += EXERCISE.findall(cell.source)
             if "instructor" not in cell.metadata.get("tags", []):
                 for sentence in NEEDS.findall(cell.source + "\n"):
-                    chapter.needs += [normpath(join(dirname(page), target)) for target in DOC.findall(sentence)]
+                    chapter.needs += [spine.absolute(target, page) for target in DOC.findall(sentence)]
             elif labels and (match := MINUTES.match(cell.source)):
                 chapter.minutes[labels[-1]] = int(match[1])
     chapter.minutes = {label: chapter.minutes.get(label) for label in labels}
@@ -91,9 +88,7 @@ def faults(weeks: list[Week], chapters: dict[str, Chapter]) -> Iterator[str]:
 
 def chapters(root: Path) -> dict[str, Chapter]:
     """All chapters, by page, in the order of the table of contents."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text())
-    files = [chapter["file"] for part in toc["parts"] if part.get("numbered") for chapter in part["chapters"]]
-    return {file: read(root / f"{file}.ipynb", file) for file in files}
+    return {page: read(root / f"{page}.ipynb", page) for page in spine.chapters(root)}
 
 
 def list_table(rows: list[list[str]]) -> list[str]:
@@ -104,23 +99,7 @@ def list_table(rows: list[list[str]]) -> list[str]:
     return [*lines, ":::::", ""]
 
 
-class CourseDirective(SphinxDirective):
-    """What the two directives share: chapters in, Markdown out."""
-
-    def chapters(self) -> dict[str, Chapter]:
-        root = Path(self.env.srcdir)
-        found = chapters(root)
-        for page in found:
-            self.env.note_dependency(str(root / f"{page}.ipynb"))
-        return found
-
-    def parse_lines(self, lines: list[str]) -> list[nodes.Node]:
-        body = nodes.container()
-        self.state.nested_parse(StringList(lines, source=str(self.get_source_info()[0])), self.content_offset, body)
-        return body.children
-
-
-class CoursePlan(CourseDirective):
+class CoursePlan(spine.ChaptersDirective):
     """``{course-plan}``: a table of weeks; the body is a YAML list of the fields of ``Week``."""
 
     has_content = True
@@ -131,9 +110,10 @@ class CoursePlan(CourseDirective):
             weeks = [Week(**entry) for entry in yaml.safe_load("\n".join(self.content))]
         except (yaml.YAMLError, TypeError) as error:
             raise self.error(f"a plan is a YAML list of weeks with chapters, in_class and homework: {error}") from None
-        known = self.chapters()
+        known = chapters(self.root)
+        self.depend(*known)
         for fault in faults(weeks, known):
-            logging.getLogger(__name__).warning(fault, location=self.get_location())
+            self.warn(fault)
         minutes = {label: m or 0 for chapter in known.values() for label, m in chapter.minutes.items()}
         rows = [["Week", "In class", "Homework (minutes)"]]
         for number, week in enumerate(weeks, 1):
@@ -144,21 +124,23 @@ class CoursePlan(CourseDirective):
         total = sum(minutes.get(label, 0) for week in weeks for label in week.homework)
         words = f"In all {sum(len(week.homework) for week in weeks)} exercises and {total} minutes of homework, "
         words += f"on average {round(total / len(weeks))} minutes a week."
-        return self.parse_lines([*list_table(rows), words])
+        return self.parsed([*list_table(rows), words])
 
 
-class CourseChapters(CourseDirective):
+class CourseChapters(spine.ChaptersDirective):
     """``{course-chapters}``: every chapter with the number and the minutes of its exercises, and its slides."""
 
     def run(self) -> list[nodes.Node]:
         """Print the list."""
+        known = chapters(self.root)
+        self.depend(*known)
         rows = [["Chapter", "Exercises (minutes)", "Slides"]]
-        for page, chapter in self.chapters().items():
+        for page, chapter in known.items():
             name = page.removeprefix("book/")
             link = f'<a href="../slides/{name}.html">slides<span class="visually-hidden"> of {name}</span></a>'
             total = sum(m or 0 for m in chapter.minutes.values())
             rows.append([f"{{doc}}`/{page}`", f"{len(chapter.minutes)} ({total})", link])
-        return self.parse_lines(list_table(rows))
+        return self.parsed(list_table(rows))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
