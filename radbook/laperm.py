@@ -26,7 +26,17 @@ def in_rank_order(values: Tensor, of: Tensor) -> Tensor:
         >>> in_rank_order(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([7.0, -5.0, 6.0])).tolist()
         [2.0, 0.0, 1.0]
     """
-    return torch.empty_like(values).scatter_(-1, of.argsort(dim=-1, stable=True), values)
+    keys = _integers(of) if of.device.type == "cpu" and of.is_floating_point() else of
+    return torch.empty_like(values).scatter_(-1, keys.argsort(dim=-1, stable=True), values)
+
+
+def _integers(x: Tensor) -> Tensor:
+    """Integers in the order of x, which torch sorts several times as fast: the bits, inverted below the sign of a < 0.
+
+    NaN is not in order.
+    """
+    bits = (x + 0.0).contiguous().view({2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()])  # no -0.0
+    return bits ^ (bits >> (8 * x.element_size() - 1) & torch.iinfo(bits.dtype).max)
 
 
 class LookaheadPermutation:

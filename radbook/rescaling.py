@@ -14,6 +14,8 @@ from torch.func import grad
 
 Profile = Callable[[Tensor], Tensor]
 
+_CACHED = 2**22  # bytes of a part that a processor goes through twice: in its cache, but worth a dozen calls
+
 
 def radius(v: Tensor) -> Tensor:
     """Euclidean norms |v| along the last dimension, with derivative 0 (of every order) where v = 0.
@@ -52,45 +54,51 @@ def _safe_norm(v: Tensor) -> Tensor:
     return torch.where(zero, 0.0, safe * square.sqrt())
 
 
-def _norm(v: Tensor) -> Tensor:
-    """|v|, shape (..., 1), in one pass: the safe norm takes over only where squares may have over- or underflowed.
+def _norm(v: Tensor) -> tuple[Tensor, bool]:
+    """|v|, shape (..., 1), in one pass, and whether all norms are known to be positive and finite.
 
-    On a GPU it takes over everywhere: to look for such vectors would make the program wait for the result.
+    The safe norm takes over where squares may have over- or underflowed. On a GPU it takes over everywhere: to look for
+    such vectors would make the program wait for the result. So it does in compiled code.
     """
-    if v.device.type != "cpu":
-        return _safe_norm(v)
+    if v.device.type != "cpu" or torch.compiler.is_compiling():
+        return _safe_norm(v), False
     r = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
     limits = torch.finfo(v.dtype)
-    fine = (r > (v.shape[-1] * limits.tiny / limits.eps) ** 0.5) & (r < math.inf)
-    if not fine.all():
-        rough = ~fine[..., 0]
-        r[rough] = _safe_norm(v[rough])
-    return r
+    low, high = (v.shape[-1] * limits.tiny / limits.eps) ** 0.5, math.inf
+    if not r.numel():
+        return r, True
+    least, greatest = r.aminmax()  # NaN where there is one
+    if low < least and greatest < high:
+        return r, True
+    rough = ~((low < r) & (r < high))[..., 0]
+    r[rough] = _safe_norm(v[rough])
+    return r, False
 
 
 class _Polar(torch.autograd.Function):
-    """v to (v, r) with r = |v|.
+    """v to (v, r, regular) with r = |v|; regular if all norms are known to be positive and finite.
 
     It passes v on so that both gradients of lambda(r) v, with respect to v and to r, meet here and become one tensor.
     """
 
     @staticmethod
-    def forward(v: Tensor) -> tuple[Tensor, Tensor]:
-        return v.detach(), _norm(v)
+    def forward(v: Tensor) -> tuple[Tensor, Tensor, bool]:
+        return v.detach(), *_norm(v)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs, output[1])
         ctx.save_for_forward(*inputs, output[1])
+        ctx.over = torch.div if output[2] else _over
 
     @staticmethod
     def backward(ctx, *grad_outputs):
-        g, g_r = grad_outputs
+        g, g_r, _ = grad_outputs
         v, r = ctx.saved_tensors
         if g_r is None:
             return g
-        along = _over(g_r, r)
+        along = ctx.over(g_r, r)
         if g is None:
             return along * v
         return g.addcmul(along, v) if torch.is_grad_enabled() else g.addcmul_(along, v)  # g is of _Scale, and new
@@ -99,11 +107,12 @@ class _Polar(torch.autograd.Function):
     def jvp(ctx, *grad_inputs):
         (t,) = grad_inputs
         v, r = ctx.saved_tensors
-        return t, _over((t * v).sum(-1, keepdim=True), r)
+        return t, ctx.over((t * v).sum(-1, keepdim=True), r), None
 
     @staticmethod
     def vmap(info, in_dims, *args):
-        return _Polar.apply(args[0].movedim(in_dims[0], 0)), (0, 0)
+        v, r, _ = _Polar.apply(args[0].movedim(in_dims[0], 0))
+        return (v, r, False), (0, 0, None)
 
 
 class _Scale(torch.autograd.Function):
@@ -189,13 +198,24 @@ def scaling_factor(r: Tensor, profile: Profile, slope: float | Tensor | None = N
     """
     zero = r == 0
     positive = torch.where(zero, 1.0, r)
-    height = profile(positive)
+    height = _height(profile, positive)
+    at_zero = slope_at_zero(profile, r) if slope is None else slope
+    return torch.where(zero, at_zero, height / positive).to(r.dtype)
+
+
+def _factor(r: Tensor, regular: bool, profile: Profile, slope: float | Tensor | None) -> Tensor:
+    """lambda(r), without a look at r = 0 where r is regular."""
+    return (_height(profile, r) / r).to(r.dtype) if regular else scaling_factor(r, profile, slope)
+
+
+def _height(profile: Profile, r: Tensor) -> Tensor:
+    """h(r) for positive radii."""
+    height = profile(r)
     if height.shape != r.shape:
         raise ValueError(
             f"the profile must act elementwise: it turned shape {tuple(r.shape)} into {tuple(height.shape)}"
         )
-    at_zero = slope_at_zero(profile, r) if slope is None else slope
-    return torch.where(zero, at_zero, height / positive).to(r.dtype)
+    return height
 
 
 def rescale(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -> Tensor:
@@ -224,8 +244,8 @@ def rescale(v: Tensor, profile: Profile, slope: float | Tensor | None = None) ->
     if torch.compiler.is_compiling():  # it fuses the definition itself, and takes no Function that has a jvp
         return scaling_factor(radius(v), profile, slope) * v
     _check_vectors(v)
-    v, r = _Polar.apply(v)
-    return _Scale.apply(v, scaling_factor(r, profile, slope))
+    v, r, regular = _Polar.apply(v)
+    return _Scale.apply(v, _factor(r, regular, profile, slope))
 
 
 def rescale_(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -> Tensor:
@@ -240,7 +260,7 @@ def rescale_(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -
         v itself.
 
     Raises:
-        TypeError, ValueError: as :func:`rescale`; or autograd would need the v that is overwritten.
+        TypeError, ValueError: as :func:`rescale`; or v or the profile requires a gradient, which needs the old v.
 
     Example:
         >>> v = torch.tensor([3.0, 4.0])
@@ -249,10 +269,19 @@ def rescale_(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -
         >>> v
         tensor([15., 20.])
     """
-    r = radius(v)
-    if r.requires_grad:
-        raise ValueError("v requires a gradient, which needs its old values: call rescale, or use torch.no_grad()")
-    return v.mul_(scaling_factor(r, profile, slope))
+    _check_vectors(v)
+    for part in _blocks(v):
+        factor = _factor(*_norm(part), profile, slope)
+        if factor.requires_grad:
+            raise ValueError("a gradient is required, which needs the old v: call rescale, or use torch.no_grad()")
+        part.mul_(factor)
+    return v
+
+
+def _blocks(v: Tensor) -> tuple[Tensor, ...]:
+    """Parts of v that stay in a processor's cache between two passes; v itself on a GPU, or where it is small."""
+    count = v.nbytes // _CACHED if v.device.type == "cpu" and v.ndim > 1 else 0
+    return v.split(math.ceil(len(v) / count)) if count > 1 else (v,)
 
 
 def jacobian(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -> Tensor:

@@ -90,6 +90,20 @@ def test_ranks_of_rows_and_ties(dtype, device):
     assert torch.equal(in_rank_order(values, of), expected)
 
 
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("n", [1, 50, 10**5])  # torch sorts long rows in another way
+def test_rank_order_is_that_of_the_numbers(dtype, device, n):
+    of = with_ties(n, seed=3, dtype=dtype, device=device)
+    limits = torch.finfo(dtype)
+    extreme = torch.tensor([limits.max, limits.min, limits.tiny, -limits.tiny, limits.smallest_normal / 2, 0.0, -0.0])
+    of[: len(extreme)] = extreme.to(of)[:n]
+    places = torch.arange(n, device=device)
+    order = sorted(range(n), key=of.tolist().__getitem__)  # stable, and 0.0 == -0.0
+    assert torch.equal(in_rank_order(places, of)[order], places)
+    assert torch.equal(in_rank_order(places.expand(2, n), torch.stack([of, of]).mT.contiguous().mT)[1, order], places)
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows", [False, True])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, vmap
 from variants import ACTIVATIONS, BACKENDS, DEVICES, DTYPES, JUMPS_AT_ZERO, activations, gaussian, generator, seeds
 
-from radbook import RadialRescaling, RadialSigmoid, ShiftedReLU, Squash, StepReLU, jacobian, rescale
+from radbook import RadialRescaling, RadialSigmoid, ShiftedReLU, Squash, StepReLU, jacobian, rescale, rescaling
 from radbook.rescaling import derivative, radius, rescale_
 
 EVERY = pytest.mark.parametrize("name", ACTIVATIONS)
@@ -324,6 +324,19 @@ def test_in_place_is_the_same_map(name, dtype, device):
     assert torch.equal(v, expected)
 
 
+@pytest.mark.parametrize("shape", [(7, 4), (7, 2, 3), (1, 5), (0, 3), (3,)])
+def test_in_place_goes_block_by_block(monkeypatch, shape):
+    v = gaussian(*shape, seed=14)
+    v[2:3] = 0
+    v[5:] *= 1e200
+    expected = Squash()(v)
+    monkeypatch.setattr(rescaling, "_CACHED", 100)
+    parts = []
+    rescale_(v, lambda r: parts.append(len(r)) or Squash().profile(r), 0.0)
+    assert parts == {(7, 4): [4, 3], (7, 2, 3): [3, 3, 1]}.get(shape, [shape[0]] if len(shape) > 1 else [1])
+    assert torch.equal(v, expected)
+
+
 def test_step_relu_keeps_the_unit_sphere():
     v = torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.999, 0.0]])
     assert torch.equal(StepReLU()(v), torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.0, 0.0]]))
@@ -344,6 +357,7 @@ def test_any_batch_shape(shape):
         (lambda: rescale(torch.ones(3, 0), torch.tanh), ValueError, "n >= 1"),
         (lambda: rescale(torch.ones(3, 2), lambda r: r.sum()), ValueError, "elementwise"),
         (lambda: rescale_(torch.ones(3, 2, requires_grad=True), torch.tanh), ValueError, "call rescale"),
+        (lambda: rescale_(torch.ones(3, 2), ShiftedReLU(trainable=True).profile), ValueError, "call rescale"),
         (lambda: RadialRescaling(3.0), TypeError, "callable h"),
         (lambda: ShiftedReLU(-0.1), ValueError, ">= 0"),
         (lambda: ShiftedReLU(math.nan), ValueError, "finite"),
