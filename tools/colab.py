@@ -1,6 +1,6 @@
 """Write versions of the chapters for Colab, which does not know the book's directives: plain Markdown, working links.
 
-    python tools/colab.py
+    python tools/notebooks.py
 
 Reads the chapters and the built book (numbers, titles and addresses come from there), writes ``_build/colab``. Any
 directive or role that this file does not know is an error: nothing of the book's markup may be left for the reader.
@@ -444,9 +444,8 @@ def write(notebook: NotebookNode, path: Path) -> None:
     nbformat.write(notebook, path)
 
 
-def main() -> int:
+def main(book: Book) -> int:
     """Write all chapters; return the exit status."""
-    book = Book(Path.cwd())
     for page in book.notebooks():
         try:
             write(convert(book, page, Chapter)[1], book.root / f"_build/colab/{page}.ipynb")
@@ -455,7 +454,3 @@ def main() -> int:
             return 1
     print(f"colab: {len(book.notebooks())} notebooks in _build/colab")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,13 +16,13 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from posixpath import normpath
 
 import yaml
 from bs4 import BeautifulSoup, Tag
 from bs4.element import NavigableString
-from built_book import ORIGINS, Book, Place, UnknownTargetError
+from built_book import ORIGINS, Book, Place, UnknownTargetError, run
 
 OPENING = 420  # characters of a section's first sentences that the slide of its heading shows
 LONG = 420  # characters of a paragraph on a slide; a longer one becomes several
@@ -419,9 +419,8 @@ def index(book: Book, parts: dict[str, list[str]]) -> str:
     return PAGE.format(title=f"Slides – {html.escape(book.title)}", root="..", scripts="", body=f"{body}</main>")
 
 
-def main() -> int:
+def main(book: Book) -> int:
     """Write all decks; return the exit status."""
-    book = Book(Path.cwd())
     notebooks = set(book.chapters())
     parts: dict[str, list[str]] = {}
     for part in yaml.safe_load((book.root / "_toc.yml").read_text())["parts"]:
@@ -445,4 +444,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)
