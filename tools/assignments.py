@@ -20,7 +20,7 @@ from symtable import symtable
 import nbformat
 import yaml
 from built_book import Book, Place
-from colab import METADATA, Chapter, ColabError, Exercise, convert
+from colab import METADATA, Chapter, ColabError, Exercise, plain
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 from otter.assign import main as otter_assign
@@ -176,7 +176,7 @@ def main(book: Book) -> int:
     for page in book.chapters():
         folder = book.root / "_build/course/assignments" / page.removeprefix("book/")
         try:
-            notebook = master(*convert(book, page, Chapter), folder.name)
+            notebook = master(*plain(book, page), folder.name)
         except ColabError as error:
             print(f"assignments: {error}", file=sys.stderr)
             return 1

@@ -41,7 +41,7 @@ class Place:
     anchor: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class Book:
     """The HTML book built in ``root/_build``."""
 

@@ -13,6 +13,7 @@ import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from textwrap import indent
@@ -438,6 +439,12 @@ def convert(book: Book, page: str, version: type[AnyChapter]) -> tuple[AnyChapte
     return chapter, chapter.convert(notebook)
 
 
+@cache
+def plain(book: Book, page: str) -> tuple[Chapter, NotebookNode]:
+    """The version for Colab, of which the assignments are made as well."""
+    return convert(book, page, Chapter)
+
+
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write a notebook; its folder is made when missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -448,7 +455,7 @@ def main(book: Book) -> int:
     """Write all chapters; return the exit status."""
     for page in book.notebooks():
         try:
-            write(convert(book, page, Chapter)[1], book.root / f"_build/colab/{page}.ipynb")
+            write(plain(book, page)[1], book.root / f"_build/colab/{page}.ipynb")
         except ColabError as error:
             print(f"colab: {error}", file=sys.stderr)
             return 1

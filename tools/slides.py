@@ -93,8 +93,8 @@ class Deck:
         self.result = ""  # the label of the last result
         article = book.element(Place(page))
         chapter = child(article, "section")
-        slides = article.select("section[id], div.proof[id], figure[id], div.exercise[id]")
-        self.numbers = {str(tag["id"]): number_of(tag) for tag in slides}
+        named = book.anchored[page].items()
+        self.numbers = {label: number_of(tag) for label, tag in named if has_slide(tag)}
         self.enter(chapter)
         self.tidy(article)
         self.read(chapter, part)
@@ -132,11 +132,11 @@ class Deck:
             link["href"] = self.address(str(link["href"]))
         for image in article.select('img[src]:not([src^="data:"])'):
             image["src"] = self.address(str(image["src"]))
-        for numbered in article.select("ol"):
+        for numbered in article.find_all("ol"):
             first = int(str(numbered.get("start", "1")))
             for number, item in enumerate(elements(numbered), first):
                 item["value"] = str(number)
-        for code in article.select("pre"):
+        for code in article.find_all("pre"):
             code["tabindex"] = "0"
             code["data-prevent-swipe"] = ""
         for tag in article.select("[id]:not(.text_html *)"):
@@ -321,6 +321,11 @@ def title_of(section: Tag) -> str:
     for link in heading.select("a.headerlink"):
         link.decompose()
     return heading.decode_contents().strip()
+
+
+def has_slide(tag: Tag) -> bool:
+    """Whether an element with a label has a slide of that name."""
+    return tag.name in ("section", "figure") or (tag.name == "div" and bool(classes(tag) & {"proof", "exercise"}))
 
 
 def number_of(tag: Tag) -> str:
