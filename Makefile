@@ -23,11 +23,11 @@ help:             ## say what the targets do
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Always from nothing (seconds): no page of an older configuration or a removed chapter can survive.
+# Always from nothing (half a minute): no page of an older configuration or a removed chapter can survive.
 book: .venv/.done ## build the HTML from the stored outputs, the slides, and the notebooks for Colab and for courses
 	@rm -rf _build/html _build/.doctrees _build/colab _build/course
 	$(BIN)/jupyter-book build . -W -n --keep-going -q
-	@printf '%s\n' slides colab course assignments | xargs -P 2 -I {} $(BIN)/python tools/{}.py
+	@printf '%s\n' slides notebooks | xargs -P 2 -I {} $(BIN)/python tools/{}.py
 	@echo "book: $$(find _build/html/book -name '*.html' | wc -l) pages in _build/html/index.html"
 
 test: book        ## lint, type-check and test the package, the notebooks and the pages

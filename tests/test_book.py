@@ -1,10 +1,14 @@
 """The built pages: formulas, pictures, links, numbers and folds are right, and nothing comes from another host."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pages
 import pytest
+from built_book import CODE
 from fontTools.ttLib import TTFont
 from pages import ROOT, SITE
 
@@ -211,3 +215,74 @@ def test_planted_faults_are_seen_in_a_browser(site, tmp_path):
         "asks another host: https://example.org",
     ]:
         assert word in found
+
+
+# How the pages are built
+
+
+SETTINGS = """
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+from sphinx.environment import BuildEnvironment
+
+sys.path.insert(0, {folder!r})
+extensions, numfig, loads = {extensions}, True, Counter()
+
+
+def setup(app):
+    load = BuildEnvironment.get_doctree
+    BuildEnvironment.get_doctree = lambda env, name: loads.update([name]) or load(env, name)
+    app.connect("html-page-context", note_process)
+    app.connect("build-finished", lambda app, error: Path("loads").write_text(str(loads["a"])))
+
+
+def note_process(app, page, *rest):
+    Path("pid-" + page).write_text(str(os.getpid()))
+"""
+DRAWN = ".. _fig:\n\n.. figure:: a.png\n   :alt: A picture.\n\n   A picture\n"
+FAULTS = {
+    "while it is resolved": (":numref:`nothing`", "nothing"),
+    "while it is written": ("::\n\n   x\n\n.. code-block:: python\n\n   a = $?", "Lexing literal_block"),
+}
+
+
+def small_book(folder: Path, extensions: list[str], last: str) -> subprocess.CompletedProcess[str]:
+    """Build pages that refer to the figure of page a; the last one has words of its own."""
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"")
+    names = [f"p{k}" for k in range(6)]
+    texts = dict.fromkeys(names, "See :numref:`fig` and :numref:`here, %s <fig>`.") | {"a": DRAWN, "z": last}
+    for name, text in texts.items():
+        (folder / f"{name}.rst").write_text(f"{name}\n=====\n\n{text}\n")
+    (folder / "index.rst").write_text("Book\n====\n\n.. toctree::\n   :numbered:\n\n   " + "\n   ".join(texts))
+    (folder / "conf.py").write_text(SETTINGS.format(folder=str(ROOT / "book/_ext"), extensions=extensions))
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-n", "--keep-going", ".", "out"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | {"COLUMNS": "80"})
+
+
+def test_a_quick_build_makes_the_same_pages(tmp_path):
+    for name, extensions in {"slow": [], "quick": ["quick"]}.items():
+        run = small_book(tmp_path / name, extensions, "The end.")
+        assert run.returncode == 0, run.stderr
+    slow, quick = tmp_path / "slow", tmp_path / "quick"
+    for path in slow.glob("out/*.html"):
+        assert path.read_text() == (quick / path.relative_to(slow)).read_text()
+    assert "Fig. 7.1" in (quick / "out/p0.html").read_text()
+    loads = [int((book / "loads").read_text()) for book in (slow, quick)]
+    processes = [len({path.read_text() for path in book.glob("pid-*")}) for book in (slow, quick)]
+    assert (loads, processes) == ([13, 2], [1, 2])  # 12 references, and the numbers of the figures
+
+
+@pytest.mark.parametrize("when", FAULTS)
+def test_a_quick_build_stops_at_a_warning_of_a_page(when, tmp_path):
+    words, warning = FAULTS[when]
+    run = small_book(tmp_path / "book", ["quick"], words)
+    assert run.returncode and warning in run.stderr
+
+
+def test_no_number_and_no_heading_is_in_code(site):
+    for page, html in site.items():
+        assert not re.search(r'<h[1-6]| id="|caption-number|eqno', "".join(CODE.findall(html))), page

@@ -1,5 +1,6 @@
 """The Colab versions of the chapters: plain Markdown, links that work, and a run where nothing else is installed."""
 
+import gc
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from built_book import Book, Place, UnknownTargetError
+from built_book import run as run_tools
 from colab import Chapter, ColabError, glued_values, leftovers
 from IPython.core.inputtransformer2 import TransformerManager
 from markdown_it import MarkdownIt
@@ -207,6 +209,22 @@ def test_the_first_cell_installs_only_in_colab_and_only_when_needed(monkeypatch,
 @pytest.fixture(scope="module")
 def book():
     return Book(ROOT)
+
+
+def test_every_tool_runs_and_a_failure_is_told(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    titles = []
+    with pytest.raises(SystemExit, match=r"^1$"):
+        run_tools(lambda book: 1, lambda book: titles.append(book.title) or 0)
+    gc.enable()
+    gc.unfreeze()
+    assert titles == ["Radial Networks: Proofs and Code"]
+
+
+def test_numbers_and_headings_can_be_read_without_the_code(book):
+    bare = Book(ROOT, code=False)
+    for label in ("fig-growing-web", "ex-growing-layer"):
+        assert bare.number(bare.locate("ref", label)) == book.number(book.locate("ref", label)) != ""
 
 
 @pytest.mark.parametrize("copy", COPIES, ids=lambda path: path.stem)

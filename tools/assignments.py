@@ -1,6 +1,6 @@
 """Write the assignments of a course, for otter-grader: one for each chapter that has exercises to program.
 
-    python tools/assignments.py
+    python tools/notebooks.py
 
 Each of these exercises is a question, worth as many points as it has stars. Its test is the chapter's own checker of
 `radbook.check`, open to the students, so a wrong answer is met with a hint. ``_build/course/assignments/PART/CHAPTER``
@@ -20,7 +20,7 @@ from symtable import symtable
 import nbformat
 import yaml
 from built_book import Book, Place
-from colab import METADATA, Chapter, ColabError, Exercise, convert
+from colab import METADATA, Chapter, ColabError, Exercise, plain
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 from otter.assign import main as otter_assign
@@ -170,14 +170,13 @@ def assign(notebook: NotebookNode, folder: Path) -> None:
         shutil.copy(next(made.glob("autograder/*.zip")), folder / "autograder.zip")
 
 
-def main() -> int:
+def main(book: Book) -> int:
     """Write all assignments; return the exit status."""
-    book = Book(Path.cwd())
     written = 0
     for page in book.chapters():
         folder = book.root / "_build/course/assignments" / page.removeprefix("book/")
         try:
-            notebook = master(*convert(book, page, Chapter), folder.name)
+            notebook = master(*plain(book, page), folder.name)
         except ColabError as error:
             print(f"assignments: {error}", file=sys.stderr)
             return 1
@@ -186,7 +185,3 @@ def main() -> int:
             written += 1
     print(f"assignments: {written} in _build/course/assignments")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

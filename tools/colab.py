@@ -1,6 +1,6 @@
 """Write versions of the chapters for Colab, which does not know the book's directives: plain Markdown, working links.
 
-    python tools/colab.py
+    python tools/notebooks.py
 
 Reads the chapters and the built book (numbers, titles and addresses come from there), writes ``_build/colab``. Any
 directive or role that this file does not know is an error: nothing of the book's markup may be left for the reader.
@@ -13,6 +13,7 @@ import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from textwrap import indent
@@ -438,24 +439,25 @@ def convert(book: Book, page: str, version: type[AnyChapter]) -> tuple[AnyChapte
     return chapter, chapter.convert(notebook)
 
 
+@cache
+def plain(book: Book, page: str) -> tuple[Chapter, NotebookNode]:
+    """The version for Colab, of which the assignments are made as well."""
+    return convert(book, page, Chapter)
+
+
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write a notebook; its folder is made when missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
 
 
-def main() -> int:
+def main(book: Book) -> int:
     """Write all chapters; return the exit status."""
-    book = Book(Path.cwd())
     for page in book.notebooks():
         try:
-            write(convert(book, page, Chapter)[1], book.root / f"_build/colab/{page}.ipynb")
+            write(plain(book, page)[1], book.root / f"_build/colab/{page}.ipynb")
         except ColabError as error:
             print(f"colab: {error}", file=sys.stderr)
             return 1
     print(f"colab: {len(book.notebooks())} notebooks in _build/colab")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

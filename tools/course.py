@@ -1,6 +1,6 @@
 """Write the chapters for a course: for students without solutions, for instructors with minutes and notes.
 
-    python tools/course.py
+    python tools/notebooks.py
 
 Reads what `tools/colab.py` reads, writes ``_build/course/student`` and ``_build/course/instructor``. Minutes and notes
 are cells of the chapters that are tagged ``instructor``, which the book's pages leave out: one near the top that begins
@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
 from built_book import Book
@@ -103,9 +102,8 @@ class Instructor(Chapter):
         return "\n".join(["| Exercise | Minutes |", "|---|--:|", *rows, total])
 
 
-def main() -> int:
+def main(book: Book) -> int:
     """Write both versions of all chapters; return the exit status."""
-    book = Book(Path.cwd())
     faults = []
     for page in book.chapters():
         name = page.removeprefix("book/")
@@ -120,7 +118,3 @@ def main() -> int:
         print(f"course: {fault}", file=sys.stderr)
     print(f"course: {len(book.chapters())} notebooks each in _build/course/student and _build/course/instructor")
     return bool(faults)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

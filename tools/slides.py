@@ -16,13 +16,13 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from posixpath import normpath
 
 import yaml
 from bs4 import BeautifulSoup, Tag
 from bs4.element import NavigableString
-from built_book import ORIGINS, Book, Place, UnknownTargetError
+from built_book import ORIGINS, Book, Place, UnknownTargetError, run
 
 OPENING = 420  # characters of a section's first sentences that the slide of its heading shows
 LONG = 420  # characters of a paragraph on a slide; a longer one becomes several
@@ -93,8 +93,8 @@ class Deck:
         self.result = ""  # the label of the last result
         article = book.element(Place(page))
         chapter = child(article, "section")
-        slides = article.select("section[id], div.proof[id], figure[id], div.exercise[id]")
-        self.numbers = {str(tag["id"]): number_of(tag) for tag in slides}
+        named = book.anchored[page].items()
+        self.numbers = {label: number_of(tag) for label, tag in named if has_slide(tag)}
         self.enter(chapter)
         self.tidy(article)
         self.read(chapter, part)
@@ -132,11 +132,11 @@ class Deck:
             link["href"] = self.address(str(link["href"]))
         for image in article.select('img[src]:not([src^="data:"])'):
             image["src"] = self.address(str(image["src"]))
-        for numbered in article.select("ol"):
+        for numbered in article.find_all("ol"):
             first = int(str(numbered.get("start", "1")))
             for number, item in enumerate(elements(numbered), first):
                 item["value"] = str(number)
-        for code in article.select("pre"):
+        for code in article.find_all("pre"):
             code["tabindex"] = "0"
             code["data-prevent-swipe"] = ""
         for tag in article.select("[id]:not(.text_html *)"):
@@ -323,6 +323,11 @@ def title_of(section: Tag) -> str:
     return heading.decode_contents().strip()
 
 
+def has_slide(tag: Tag) -> bool:
+    """Whether an element with a label has a slide of that name."""
+    return tag.name in ("section", "figure") or (tag.name == "div" and bool(classes(tag) & {"proof", "exercise"}))
+
+
 def number_of(tag: Tag) -> str:
     """The number of a result, a figure or an exercise; empty for a section."""
     found = tag.select_one(".caption-number") if tag.name != "section" else None
@@ -419,9 +424,8 @@ def index(book: Book, parts: dict[str, list[str]]) -> str:
     return PAGE.format(title=f"Slides – {html.escape(book.title)}", root="..", scripts="", body=f"{body}</main>")
 
 
-def main() -> int:
+def main(book: Book) -> int:
     """Write all decks; return the exit status."""
-    book = Book(Path.cwd())
     notebooks = set(book.chapters())
     parts: dict[str, list[str]] = {}
     for part in yaml.safe_load((book.root / "_toc.yml").read_text())["parts"]:
@@ -445,4 +449,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)
