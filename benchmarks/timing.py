@@ -1,34 +1,161 @@
-"""Timings side by side: tasks that take turns in one run, compared by ratios."""
+"""Tasks that take turns in one run, compared by ratios, and where the results are kept."""
 
 from __future__ import annotations
 
+import datetime
+import gc
+import json
+import math
+import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
-
-def heading(device: torch.device) -> None:
-    """Print versions, device and threads, and what the columns of :func:`ratios` are."""
-    print(f"Python {platform.python_version()}, torch {torch.__version__}, {device}, {torch.get_num_threads()} threads")
-    print("times over those of the first line: ratio of medians [its quartiles], ratio of minima; then the median")
+STORE = Path(__file__).parents[1] / "book/speed.json"
+#: A task shorter than this (seconds) is repeated within one measurement.
+SHORTEST = 0.002
 
 
-def ratios(tasks: dict[str, Callable[[], object]], repeats: int = 15, warm_up: int = 3) -> None:
-    """Time tasks in turn, and print each one's times over the median and the minimum of the first one's."""
-    taken: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(warm_up + repeats):
-        for name, task in tasks.items():
-            start = time.perf_counter()
-            task()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            taken[name].append(time.perf_counter() - start)
-    first = next(iter(taken.values()))[warm_up:]
-    typical, least = statistics.median(first), min(first)
-    for name, times in taken.items():
-        low, middle, high = (t / typical for t in statistics.quantiles(times[warm_up:], n=4))
-        spread = f"{middle:8.2f}   [{low:.2f}, {high:.2f}]   {min(times[warm_up:]) / least:8.2f}"
-        print(f"    {name:34}{spread}   {1e3 * typical * middle:10.2f} ms")
+@dataclass(frozen=True)
+class Task:
+    """Something to be timed.
+
+    Attributes:
+        name: what the tables call it.
+        call: does it once.
+        kind: "bound" (no way of doing the work takes less), "radbook", "peer" (another way of doing the same), or
+            "part" (of what radbook does).
+    """
+
+    name: str
+    call: Callable[[], object]
+    kind: str = "peer"
+
+
+@dataclass(frozen=True)
+class Row:
+    """How long a task took: seconds (median), and quartiles of its ratio to the first task of the table, per round."""
+
+    name: str
+    kind: str
+    seconds: float
+    ratio: tuple[float, float, float]
+
+
+def synchronise() -> None:
+    """Wait until the GPU, if there is one, has nothing left to do."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def stopwatch(call: Callable[[], object], times: int) -> float:
+    """Seconds for one of several calls in a row."""
+    synchronise()
+    start = time.perf_counter()
+    for _ in range(times):
+        call()
+    synchronise()
+    return (time.perf_counter() - start) / times
+
+
+def compare(tasks: list[Task], rounds: int = 15, warm_up: int = 3) -> list[Row]:
+    """Time tasks in turn, round after round, so that a slow moment of the machine meets all of them alike."""
+    times = {task.name: 1 for task in tasks}
+    for _ in range(warm_up):
+        for task in tasks:
+            times[task.name] = max(1, math.ceil(SHORTEST / stopwatch(task.call, 1)))
+    gc.collect()
+    taken: dict[str, list[float]] = {task.name: [] for task in tasks}
+    for _ in range(rounds):
+        for task in tasks:
+            taken[task.name].append(stopwatch(task.call, times[task.name]))
+    first = taken[tasks[0].name]
+    rows = []
+    for task in tasks:
+        ratios = [t / base for t, base in zip(taken[task.name], first, strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
+        rows.append(Row(task.name, task.kind, statistics.median(taken[task.name]), (middle, low, high)))
+    return rows
+
+
+def peak_memory(call: Callable[[], object]) -> int | None:
+    """Bytes that a call needs at its peak beyond what was there before; None where that cannot be measured."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return torch.cuda.max_memory_allocated() - before
+    status = Path("/proc/self/status")
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak
+        before = _kilobytes(status, "VmRSS")
+        call()
+        return 1024 * (_kilobytes(status, "VmHWM") - before)
+    except OSError:  # not Linux
+        return None
+
+
+def _kilobytes(status: Path, entry: str) -> int:
+    return int(status.read_text().split(f"{entry}:")[1].split()[0])
+
+
+def processor(device: torch.device) -> str:
+    """What the times are of."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        model = Path("/proc/cpuinfo").read_text().split("model name\t: ")[1].split("\n")[0]
+    except (OSError, IndexError):
+        model = platform.processor() or platform.machine()
+    return f"{model}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def setting(device: torch.device) -> str:
+    """The name of a run: results of another run with the same name are replaced."""
+    if device.type != "cpu":
+        return device.type
+    threads = torch.get_num_threads()
+    pages = ", large pages" if os.environ.get("THP_MEM_ALLOC_ENABLE") == "1" else ""
+    return f"{threads} thread" + "s" * (threads > 1) + pages
+
+
+def show(title: str, rows: list[Row]) -> None:
+    """Print a table."""
+    ours = next((row.seconds for row in rows if row.kind == "radbook"), math.nan)
+    print(f"\n{title}\n    {'':40}{'ms':>10}   {'over the first':>22}   over radbook", flush=True)
+    for row in rows:
+        middle, low, high = row.ratio
+        spread = f"{middle:.3g} ({low:.3g} to {high:.3g})"
+        print(f"    {row.name:40}{1e3 * row.seconds:10.4g}   {spread:>22}   {row.seconds / ours:.3g}", flush=True)
+
+
+def keep(device: torch.device, part: str, name: str, result: dict[str, Any]) -> None:
+    """Add a result to the file; everything else in it stays. Called after every table, so nothing is lost.
+
+    Args:
+        device: where the tasks ran.
+        part: "tables" or "growth".
+        name: of the table.
+        result: what the file will hold under this name.
+    """
+    kept = json.loads(STORE.read_text()) if STORE.exists() else {}
+    run = kept.setdefault(setting(device), {"tables": {}, "growth": {}})
+    run["where"] = f"{processor(device)}; Python {platform.python_version()}, torch {torch.__version__}"
+    run[part][name] = {"date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(), **result}
+    STORE.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def as_json(rows: list[Row]) -> list[dict[str, Any]]:
+    """Rows with three digits, more than the machine can repeat."""
+    digits = [asdict(row) for row in rows]
+    for row in digits:
+        row["seconds"] = float(f"{row['seconds']:.3g}")
+        row["ratio"] = [float(f"{r:.3g}") for r in row["ratio"]]
+    return digits

@@ -27,14 +27,13 @@ def in_rank_order(values: Tensor, of: Tensor) -> Tensor:
         [2.0, 0.0, 1.0]
     """
     keys = _integers(of) if of.device.type == "cpu" and of.is_floating_point() else of
-    return torch.empty_like(values).scatter_(-1, keys.argsort(dim=-1, stable=True), values)
+    one_row = keys.numel() == keys.shape[-1]  # only a tensor of one dimension is sorted by digits
+    order = keys.flatten().argsort(stable=True).view_as(keys) if one_row else keys.argsort(dim=-1, stable=True)
+    return torch.empty_like(values).scatter_(-1, order, values)
 
 
 def _integers(x: Tensor) -> Tensor:
-    """Integers in the order of x, which torch sorts several times as fast: the bits, inverted below the sign of a < 0.
-
-    NaN is not in order.
-    """
+    """Integers in the order of x, NaN aside: the bits, inverted below the sign of a < 0. Torch sorts them by digits."""
     bits = (x + 0.0).contiguous().view({2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()])  # no -0.0
     return bits ^ (bits >> (8 * x.element_size() - 1) & torch.iinfo(bits.dtype).max)
 
