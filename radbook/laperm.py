@@ -17,7 +17,7 @@ def in_rank_order(values: Tensor, of: Tensor) -> Tensor:
 
     Args:
         values: sorted along the last dimension, shape (..., n).
-        of: shape (..., n), same device. Among equal entries the earlier one has the lower rank.
+        of: shape (..., n), same device, without NaN. Among equal entries the earlier one has the lower rank.
 
     Returns:
         The rearranged values, shape (..., n).
@@ -26,15 +26,17 @@ def in_rank_order(values: Tensor, of: Tensor) -> Tensor:
         >>> in_rank_order(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([7.0, -5.0, 6.0])).tolist()
         [2.0, 0.0, 1.0]
     """
-    keys = _integers(of) if of.device.type == "cpu" and of.is_floating_point() else of
-    one_row = keys.numel() == keys.shape[-1]  # only a tensor of one dimension is sorted by digits
-    order = keys.flatten().argsort(stable=True).view_as(keys) if one_row else keys.argsort(dim=-1, stable=True)
+    long = of.device.type == "cpu" and of.is_floating_point() and of.numel() >= 2**15 and of.numel() == of.shape[-1]
+    order = _integers(of.flatten()).argsort(stable=True).view(of.shape) if long else of.argsort(dim=-1, stable=True)
     return torch.empty_like(values).scatter_(-1, order, values)
 
 
 def _integers(x: Tensor) -> Tensor:
-    """Integers in the order of x, NaN aside: the bits, inverted below the sign of a < 0. Torch sorts them by digits."""
-    bits = (x + 0.0).contiguous().view({2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()])  # no -0.0
+    """Integers in the order of x, NaN aside: the bits, inverted below the sign of a < 0.
+
+    Torch sorts one long row of them by digits, several times as fast as floating-point numbers.
+    """
+    bits = (x + 0.0).view({2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()])  # no -0.0
     return bits ^ (bits >> (8 * x.element_size() - 1) & torch.iinfo(bits.dtype).max)
 
 

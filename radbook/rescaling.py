@@ -14,8 +14,6 @@ from torch.func import grad
 
 Profile = Callable[[Tensor], Tensor]
 
-_CACHED = 2**22  # bytes of a part that a processor goes through twice: in its cache, but worth a dozen calls
-
 
 def radius(v: Tensor) -> Tensor:
     """Euclidean norms |v| along the last dimension, with derivative 0 (of every order) where v = 0.
@@ -58,9 +56,9 @@ def _norm(v: Tensor) -> tuple[Tensor, bool]:
     """|v|, shape (..., 1), in one pass, and whether all norms are known to be positive and finite.
 
     The safe norm takes over where squares may have over- or underflowed. On a GPU it takes over everywhere: to look for
-    such vectors would make the program wait for the result. So it does in compiled code.
+    such vectors would make the program wait for the result.
     """
-    if v.device.type != "cpu" or torch.compiler.is_compiling():
+    if v.device.type != "cpu":
         return _safe_norm(v), False
     r = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
     limits = torch.finfo(v.dtype)
@@ -204,8 +202,10 @@ def scaling_factor(r: Tensor, profile: Profile, slope: float | Tensor | None = N
 
 
 def _factor(r: Tensor, regular: bool, profile: Profile, slope: float | Tensor | None) -> Tensor:
-    """lambda(r), without a look at r = 0 where r is regular."""
-    return (_height(profile, r) / r).to(r.dtype) if regular else scaling_factor(r, profile, slope)
+    """lambda(r), without a look at r = 0 where r is regular, unless the slope there may be trained."""
+    if regular and not isinstance(slope, Tensor):
+        return (_height(profile, r) / r).to(r.dtype)
+    return scaling_factor(r, profile, slope)
 
 
 def _height(profile: Profile, r: Tensor) -> Tensor:
@@ -270,18 +270,11 @@ def rescale_(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -
         tensor([15., 20.])
     """
     _check_vectors(v)
-    for part in _blocks(v):
-        factor = _factor(*_norm(part), profile, slope)
-        if factor.requires_grad:
-            raise ValueError("a gradient is required, which needs the old v: call rescale, or use torch.no_grad()")
-        part.mul_(factor)
-    return v
-
-
-def _blocks(v: Tensor) -> tuple[Tensor, ...]:
-    """Parts of v that stay in a processor's cache between two passes; v itself on a GPU, or where it is small."""
-    count = v.nbytes // _CACHED if v.device.type == "cpu" and v.ndim > 1 else 0
-    return v.split(math.ceil(len(v) / count)) if count > 1 else (v,)
+    _, r, regular = (v, _safe_norm(v), False) if torch.compiler.is_compiling() else _Polar.apply(v)
+    factor = _factor(r, regular, profile, slope)
+    if factor.requires_grad:
+        raise ValueError("a gradient is required, which needs the old v: call rescale, or use torch.no_grad()")
+    return v.mul_(factor)
 
 
 def jacobian(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -> Tensor:

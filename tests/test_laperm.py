@@ -96,11 +96,12 @@ def test_ranks_of_rows_and_ties(dtype, device):
 def test_rank_order_is_that_of_the_numbers(dtype, device, n):
     of = with_ties(n, seed=3, dtype=dtype, device=device)
     limits = torch.finfo(dtype)
-    extreme = torch.tensor([limits.max, limits.min, limits.tiny, -limits.tiny, limits.smallest_normal / 2, 0.0, -0.0])
-    of[: len(extreme)] = extreme.to(of)[:n]
+    extreme = [limits.max, limits.min, limits.tiny, -limits.tiny, limits.tiny / 2, -limits.tiny / 2, 0.0, -0.0]
+    of[: len(extreme)] = torch.tensor(extreme[:n], dtype=dtype)
     places = torch.arange(n, device=device)
     order = sorted(range(n), key=of.tolist().__getitem__)  # stable, and 0.0 == -0.0
     assert torch.equal(in_rank_order(places, of)[order], places)
+    assert torch.equal(in_rank_order(places[None], of[None])[0, order], places)
     assert torch.equal(in_rank_order(places.expand(2, n), torch.stack([of, of]).mT.contiguous().mT)[1, order], places)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, vmap
 from variants import ACTIVATIONS, BACKENDS, DEVICES, DTYPES, JUMPS_AT_ZERO, activations, gaussian, generator, seeds
 
-from radbook import RadialRescaling, RadialSigmoid, ShiftedReLU, Squash, StepReLU, jacobian, rescale, rescaling
+from radbook import RadialRescaling, RadialSigmoid, ShiftedReLU, Squash, StepReLU, jacobian, rescale
 from radbook.rescaling import derivative, radius, rescale_
 
 EVERY = pytest.mark.parametrize("name", ACTIVATIONS)
@@ -324,17 +324,26 @@ def test_in_place_is_the_same_map(name, dtype, device):
     assert torch.equal(v, expected)
 
 
-@pytest.mark.parametrize("shape", [(7, 4), (7, 2, 3), (1, 5), (0, 3), (3,)])
-def test_in_place_goes_block_by_block(monkeypatch, shape):
-    v = gaussian(*shape, seed=14)
-    v[2:3] = 0
-    v[5:] *= 1e200
-    expected = Squash()(v)
-    monkeypatch.setattr(rescaling, "_CACHED", 100)
-    parts = []
-    rescale_(v, lambda r: parts.append(len(r)) or Squash().profile(r), 0.0)
-    assert parts == {(7, 4): [4, 3], (7, 2, 3): [3, 3, 1]}.get(shape, [shape[0]] if len(shape) > 1 else [1])
-    assert torch.equal(v, expected)
+def test_in_place_in_other_transforms():
+    v = gaussian(6, 4, seed=14)
+    expected = torch.tanh(v.norm(dim=-1, keepdim=True)) * v / v.norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(vmap(lambda v: rescale_(v.clone(), torch.tanh, 1.0))(v), expected)
+    compiled = torch.compile(lambda v: rescale_(v, torch.tanh, 1.0), fullgraph=True, backend="eager", dynamic=True)
+    torch.testing.assert_close(compiled(v.clone()), expected)
+    torch.testing.assert_close(compiled(v[:3].clone()), expected[:3])
+    with pytest.raises(RuntimeError, match="single memory location"):
+        rescale_(v[:1].expand(3, 4), torch.tanh)
+
+
+@pytest.mark.parametrize("zero", [False, True])
+def test_a_slope_may_be_trained_whether_a_vector_is_zero_or_not(zero):
+    v, slope = gaussian(3, 2, seed=15), torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    v[0] *= not zero
+    cotangent = gaussian(3, 2, seed=16)
+    v.requires_grad_()
+    along_v, along_slope = torch.autograd.grad(rescale(v, torch.tanh, slope), [v, slope], cotangent)
+    assert along_slope == 0  # at v = 0 the slope meets only v itself
+    assert torch.equal(along_v[0], 2 * cotangent[0]) == zero
 
 
 def test_step_relu_keeps_the_unit_sphere():
