@@ -60,7 +60,7 @@ pdf: book web     ## print the whole book with Chromium, in _build/book.pdf
 full: .venv/.done  ## run the experiments of the book in full (an hour or two) and store their results
 	$(BIN)/python tools/full_run.py
 
-bench: .venv/.done ## time the package against peers and bounds (an hour), and store the results
+bench: .venv/.done ## time the package beside peers (half an hour), and store the results
 	$(BIN)/python benchmarks
 	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks activation-4096 inference-4096 --threads 1
 

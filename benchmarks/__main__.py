@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from growth import growths
 from tables import tables
-from timing import as_json, compare, keep, peak_memory, processor, setting, show
+from timing import as_json, compare, keep, processor, setting, show
 
 from radbook import pick_device
 
@@ -26,15 +26,12 @@ def measure(name: str, device: torch.device) -> None:
     for title, make, rounds in [found for key, *found in tables(device) if key == name]:
         tasks = make()
         rows = compare(tasks, rounds, warm_up=3 if rounds > 5 else 1)
-        result = {"title": title, "rows": as_json(rows)}
-        if name.startswith("compression"):
-            result["memory"] = {task.name: peak_memory(task.call) for task in tasks}
         show(f"{name}: {title}", rows)
-        keep(device, "tables", name, result)
+        keep(device, "tables", name, {"title": title, "rows": as_json(rows)})
     for growth in [found for found in growths(device) if found.name == name]:
         lines: dict[str, dict] = {}
         for size in growth.sizes:
-            rows = compare(growth.tasks(size), growth.rounds, warm_up=1)
+            rows = compare(growth.tasks(size), growth.rounds)
             show(f"{name}: {growth.title}, {growth.along} = {size}", rows)
             for row in as_json(rows):
                 line = lines.setdefault(row["name"], {"kind": row["kind"], "sizes": [], "seconds": []})
@@ -54,13 +51,21 @@ def main() -> None:
     if unknown := sorted(set(arguments.names) - set(known)):
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(known)}")
     jobs = [(threads, name) for threads in arguments.threads for name in arguments.names]
-    if len(jobs) == 1:
+    if len(jobs) == 1 and os.environ.get("OMP_NUM_THREADS") == str(jobs[0][0]):
         ((threads, name),) = jobs
         torch.set_num_threads(threads)
-        measure(name, device)
-    for threads, name in jobs if len(jobs) > 1 else []:
+        try:
+            measure(name, device)
+        except ImportError as error:
+            sys.exit(f"left out: {name} ({error}; what is stored of it stays)")
+        return
+    failed = []
+    for threads, name in jobs:
         command = [sys.executable, str(Path(__file__).parent), name, "--threads", str(threads)]
-        subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": str(threads)}, check=True)
+        if subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": str(threads)}).returncode:
+            failed.append(f"{name} with {threads} threads")
+    if failed:
+        sys.exit(f"not measured: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

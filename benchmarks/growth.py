@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from peers import complete_compression, composed_squash
+from peers import complete_compression, factored_squash
 from tables import balls, gaussian, random_network, with_gradient
 from timing import Task
 
@@ -29,9 +29,9 @@ def activation(batch: int, n: int, device: torch.device) -> list[Task]:
     """Forward and backward."""
     v = gaussian(batch, n, device=device).requires_grad_()
     return [
-        Task("x * 2", with_gradient(lambda x: x * 2, v), "bound"),
+        Task("x * 2", with_gradient(lambda x: x * 2, v), "yardstick"),
         Task("radbook", with_gradient(Squash(), v), "radbook"),
-        Task("composed", with_gradient(composed_squash, v)),
+        Task("composed, factor by hand", with_gradient(factored_squash, v)),
     ]
 
 
@@ -41,7 +41,7 @@ def compression(widths: tuple[int, ...], device: torch.device, largest: int) -> 
     reduced = qr_compress(network).network
     x = gaussian(256, widths[0], device=device, seed=1)
     tasks = [
-        Task("one read of the weights", lambda: [p.sum() for p in network.parameters()], "bound"),
+        Task("one read of the weights", lambda: [p.sum() for p in network.parameters()], "yardstick"),
         Task("radbook", lambda: qr_compress(network), "radbook"),
         Task("256 samples, full network", lambda: network(x), "full"),
         Task("256 samples, reduced network", lambda: reduced(x), "reduced"),
@@ -62,7 +62,7 @@ def approximation(count: int, device: torch.device) -> list[Task]:
             torch.cdist(x, centres, compute_mode="donot_use_mm_for_euclid_dist")
 
     return [
-        Task("all distances", distances, "bound"),
+        Task("all distances", distances, "yardstick"),
         Task("radbook", lambda: found(x), "radbook"),
         Task("matrix by matrix", lambda: network(x)),
         Task("construction", lambda: balls(count, device).network, "part"),
@@ -76,7 +76,7 @@ def synchronisation(count: int, device: torch.device) -> list[Task]:
     weights = net.weight.detach()
     new, order = torch.empty_like(weights), weights.argsort()
     return [
-        Task("scatter alone", lambda: new.scatter_(1, order, weights), "bound"),
+        Task("scatter alone", lambda: new.scatter_(1, order, weights), "yardstick"),
         Task("radbook", laperm.synchronise, "radbook"),
     ]
 
@@ -100,7 +100,7 @@ def growths(device: torch.device) -> Iterator[Growth]:
     )
     yield Growth(
         "depth",
-        "compression, 512 units in every hidden layer, 16 inputs and outputs",
+        "Compression, 512 units in every hidden layer, 16 inputs and outputs",
         "hidden layers",
         powers(0, 6),
         lambda depth: compression((16, *[512] * depth, 16), device, 512),

@@ -12,6 +12,9 @@ from peers import (
     complete_compression,
     composed_sigmoid,
     composed_squash,
+    factored_in_place,
+    factored_sigmoid,
+    factored_squash,
     norm_nonlinearities,
     published_compression,
     published_sigmoid,
@@ -53,12 +56,13 @@ def activation(n: int, device: torch.device, dtype: torch.dtype = torch.float32)
     v = gaussian(4096, n, device=device, dtype=dtype).requires_grad_()
     rho = Squash()
     return [
-        Task("x * 2", with_gradient(lambda x: x * 2, v), "bound"),
+        Task("x * 2", with_gradient(lambda x: x * 2, v), "yardstick"),
         Task("radbook", with_gradient(rho, v), "radbook"),
         Task("radbook, compiled", with_gradient(torch.compile(rho, fullgraph=True), v), "part"),
         Task("composed of torch's functions", with_gradient(composed_squash, v)),
-        Task("composed, compiled", with_gradient(torch.compile(composed_squash, fullgraph=True), v)),
-        Task("ReLU", with_gradient(torch.relu, v)),
+        Task("composed, factor by hand", with_gradient(factored_squash, v)),
+        Task("composed, compiled", with_gradient(torch.compile(factored_squash, fullgraph=True), v)),
+        Task("ReLU", with_gradient(torch.relu, v), "yardstick"),
     ]
 
 
@@ -67,9 +71,9 @@ def blocks(n: int, device: torch.device) -> list[Task]:
     v = gaussian(4096, n, device=device).requires_grad_()
     rho = RadialSigmoid()
     tasks = [
-        Task("x * 2", with_gradient(lambda x: x * 2, v), "bound"),
-        Task("radbook, one block", with_gradient(rho, v), "radbook"),
-        Task("radbook, blocks of 3", with_gradient(lambda x: rho(x.view(len(x), -1, 3)).view_as(x), v), "part"),
+        Task("x * 2", with_gradient(lambda x: x * 2, v), "yardstick"),
+        Task("radbook, blocks of 3", with_gradient(lambda x: rho(x.view(len(x), -1, 3)).view_as(x), v), "radbook"),
+        Task("radbook, one block", with_gradient(rho, v), "part"),
     ]
     return tasks + [Task(name, with_gradient(f, v)) for name, f in norm_nonlinearities(n, device).items()]
 
@@ -85,13 +89,14 @@ def inference(n: int, device: torch.device) -> list[Task]:
         return torch.no_grad()(f)
 
     return [
-        Task("copy to memory at hand", quietly(lambda: out.copy_(x)), "bound"),
+        Task("copy to memory at hand", quietly(lambda: out.copy_(x)), "yardstick"),
         Task("rescale_", quietly(lambda: rescale_(out, rho.profile, rho.slope)), "radbook"),
         Task("norms alone", quietly(lambda: torch.linalg.vector_norm(out, dim=-1)), "part"),
         Task("product in place alone", quietly(lambda: out.mul_(factor)), "part"),
         Task("the activation, to new memory", quietly(lambda: rho(x)), "part"),
         Task("copy to new memory", quietly(x.clone), "part"),
         Task("composed of torch's functions", quietly(lambda: composed_sigmoid(x))),
+        Task("composed, factor by hand, in place", quietly(lambda: factored_in_place(out))),
     ]
 
 
@@ -135,13 +140,14 @@ def training(device: torch.device, *, reduced: bool) -> list[Task]:
         return Layers(network.linears, between)
 
     return [
-        Task("linear layers alone", step(layers(None)), "bound"),
+        Task("linear layers alone", step(layers(None)), "yardstick"),
         Task("radbook", step(network), "radbook"),
         Task("composed of torch's functions", step(layers(composed_sigmoid))),
+        Task("composed, factor by hand", step(layers(factored_sigmoid))),
         Task("the activation of Ganev et al.", step(layers(published_sigmoid))),
-        Task("linear layers alone, compiled", step(layers(None), compiled=True), "bound"),
+        Task("linear layers alone, compiled", step(layers(None), compiled=True), "yardstick"),
         Task("radbook, compiled", step(network, compiled=True), "part"),
-        Task("composed, compiled", step(layers(composed_sigmoid), compiled=True)),
+        Task("composed, compiled", step(layers(factored_sigmoid), compiled=True)),
     ]
 
 
@@ -170,10 +176,10 @@ def compression(widths: tuple[int, ...], device: torch.device, dtype: torch.dtyp
     network = random_network(widths, device, dtype)
     factors, products = factors_and_products(network)
     return [
-        Task("geqrf and products alone", lambda: (factors(), products()), "bound"),
+        Task("geqrf and products alone", lambda: (factors(), products()), "yardstick"),
         Task("radbook", lambda: qr_compress(network), "radbook"),
         Task("geqrf alone", factors, "part"),
-        Task("one read of the weights", lambda: [p.sum() for p in network.parameters()], "bound"),
+        Task("one read of the weights", lambda: [p.sum() for p in network.parameters()], "yardstick"),
         Task("complete factors", lambda: complete_compression(network)),
         Task("the protocol of Ganev et al.", lambda: published_compression(network)),
     ]
@@ -213,7 +219,7 @@ def approximation(count: int, points: int, device: torch.device) -> list[Task]:
                 torch.cdist(part, centres, compute_mode="donot_use_mm_for_euclid_dist")
 
     return [
-        Task("all distances alone", distances, "bound"),
+        Task("all distances alone", distances, "yardstick"),
         Task(f"radbook, {found.N} balls", lambda: found(x), "radbook"),
         Task("matrix by matrix", lambda: network(x)),
     ]
@@ -226,10 +232,11 @@ def synchronisation(count: int, device: torch.device) -> list[Task]:
     adam = torch.optim.Adam(net.parameters())
     laperm = lookahead_permutation(net, adam)
     weights = net.weight.detach()
-    values, new = weights.sort().values, torch.empty_like(weights)
+    (values, order), new = weights.sort(), torch.empty_like(weights)
     return [
-        Task("argsort and scatter", lambda: new.scatter_(1, weights.argsort(stable=True), values), "bound"),
+        Task("scatter alone", lambda: new.scatter_(1, order, values), "yardstick"),
         Task("radbook", laperm.synchronise, "radbook"),
+        Task("argsort and scatter", lambda: new.scatter_(1, weights.argsort(stable=True), values)),
         Task("the protocol of Qiu and Suda", lambda: weights.copy_(published_synchronisation(weights, values))),
         Task("a step of Adam", adam.step, "part"),
     ]
@@ -250,7 +257,7 @@ def many_starts(d: int, nodes: int, fewer: int, starts: int, device: torch.devic
         return [torch.autograd.grad(loss(b[i], v[i]), [b, v]) for i in range(starts)]
 
     return [
-        Task("Gram products alone", lambda: (v.detach() @ w.mT, v.detach() @ v.detach().mT), "bound"),
+        Task("Gram products alone", lambda: (v.detach() @ w.mT, v.detach() @ v.detach().mT), "yardstick"),
         Task("radbook", lambda: torch.autograd.grad(target.loss(b, v).sum(), [b, v]), "radbook"),
         Task("the same, start by start", lambda: one_by_one(target.loss)),
         Task("a loop that knows of one start only", lambda: one_by_one(lambda b, v: population_loss(a, w, b, v))),
@@ -264,7 +271,7 @@ def imports() -> list[Task]:
         return lambda: subprocess.run([sys.executable, "-c", code], check=True)
 
     return [
-        Task("torch", start("import torch"), "bound"),
+        Task("torch", start("import torch"), "yardstick"),
         Task("radbook", start("import radbook"), "radbook"),
         Task("torch, torch.optim, pyplot, tqdm", start("import torch.optim, matplotlib.pyplot, tqdm")),
     ]

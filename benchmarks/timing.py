@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import gc
 import json
 import math
@@ -29,8 +28,8 @@ class Task:
     Attributes:
         name: what the tables call it.
         call: does it once.
-        kind: "bound" (no way of doing the work takes less), "radbook", "peer" (another way of doing the same), or
-            "part" (of what radbook does).
+        kind: "radbook", "peer" (another way of doing the same), "part" (of what radbook does, or a variant), or
+            "yardstick" (other work, to compare with).
     """
 
     name: str
@@ -66,10 +65,11 @@ def stopwatch(call: Callable[[], object], times: int) -> float:
 
 def compare(tasks: list[Task], rounds: int = 15, warm_up: int = 3) -> list[Row]:
     """Time tasks in turn, round after round, so that a slow moment of the machine meets all of them alike."""
-    times = {task.name: 1 for task in tasks}
+    fastest = {task.name: math.inf for task in tasks}
     for _ in range(warm_up):
         for task in tasks:
-            times[task.name] = max(1, math.ceil(SHORTEST / stopwatch(task.call, 1)))
+            fastest[task.name] = min(fastest[task.name], stopwatch(task.call, 1))
+    times = {name: max(1, math.ceil(SHORTEST / seconds)) for name, seconds in fastest.items()}
     gc.collect()
     taken: dict[str, list[float]] = {task.name: [] for task in tasks}
     for _ in range(rounds):
@@ -82,28 +82,6 @@ def compare(tasks: list[Task], rounds: int = 15, warm_up: int = 3) -> list[Row]:
         low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
         rows.append(Row(task.name, task.kind, statistics.median(taken[task.name]), (middle, low, high)))
     return rows
-
-
-def peak_memory(call: Callable[[], object]) -> int | None:
-    """Bytes that a call needs at its peak beyond what was there before; None where that cannot be measured."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call()
-        return torch.cuda.max_memory_allocated() - before
-    status = Path("/proc/self/status")
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak
-        before = _kilobytes(status, "VmRSS")
-        call()
-        return 1024 * (_kilobytes(status, "VmHWM") - before)
-    except OSError:  # not Linux
-        return None
-
-
-def _kilobytes(status: Path, entry: str) -> int:
-    return int(status.read_text().split(f"{entry}:")[1].split()[0])
 
 
 def processor(device: torch.device) -> str:
@@ -128,12 +106,12 @@ def setting(device: torch.device) -> str:
 
 def show(title: str, rows: list[Row]) -> None:
     """Print a table."""
-    ours = next((row.seconds for row in rows if row.kind == "radbook"), math.nan)
+    ours = next(row.ratio[0] for row in rows if row.kind == "radbook")
     print(f"\n{title}\n    {'':40}{'ms':>10}   {'over the first':>22}   over radbook", flush=True)
     for row in rows:
         middle, low, high = row.ratio
         spread = f"{middle:.3g} ({low:.3g} to {high:.3g})"
-        print(f"    {row.name:40}{1e3 * row.seconds:10.4g}   {spread:>22}   {row.seconds / ours:.3g}", flush=True)
+        print(f"    {row.name:40}{1e3 * row.seconds:10.4g}   {spread:>22}   {middle / ours:.3g}", flush=True)
 
 
 def keep(device: torch.device, part: str, name: str, result: dict[str, Any]) -> None:
@@ -147,8 +125,8 @@ def keep(device: torch.device, part: str, name: str, result: dict[str, Any]) -> 
     """
     kept = json.loads(STORE.read_text()) if STORE.exists() else {}
     run = kept.setdefault(setting(device), {"tables": {}, "growth": {}})
-    run["where"] = f"{processor(device)}; Python {platform.python_version()}, torch {torch.__version__}"
-    run[part][name] = {"date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(), **result}
+    where = f"{processor(device)}; Python {platform.python_version()}, torch {torch.__version__}"
+    run[part][name] = {"where": where, **result}
     STORE.write_text(json.dumps(kept, indent=1) + "\n")
 
 

@@ -185,3 +185,7 @@ def main(book: Book) -> int:
             written += 1
     print(f"assignments: {written} in _build/course/assignments")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit("use tools/notebooks.py, which writes all notebooks")

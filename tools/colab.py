@@ -461,3 +461,7 @@ def main(book: Book) -> int:
             return 1
     print(f"colab: {len(book.notebooks())} notebooks in _build/colab")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit("use tools/notebooks.py, which writes all notebooks")

@@ -118,3 +118,7 @@ def main(book: Book) -> int:
         print(f"course: {fault}", file=sys.stderr)
     print(f"course: {len(book.chapters())} notebooks each in _build/course/student and _build/course/instructor")
     return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit("use tools/notebooks.py, which writes all notebooks")

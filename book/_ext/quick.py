@@ -38,7 +38,10 @@ class QuickDomain(StandardDomain):
 
 
 def write_beside(app: Sphinx, env: BuildEnvironment) -> None:
-    """From now on use a second process; to read with it, every extension would have to declare that it may."""
+    """From now on use a second process; what hooks on a page's context collect there is lost, so none of ours does.
+
+    To read with it, every extension would have to declare that it may.
+    """
     app.parallel = 2
 
 

@@ -18,7 +18,7 @@ def clean_page(app, pagename, templatename, context, doctree):
     The scripts of thebe name an outside address and declare one constant twice; sphinx-proof and sphinx-exercise give
     every box the same id; the link to an exercise starts with a space; the list of references has roles that no longer
     exist, and folded cells a label beside their text; the theme complains when it is given no colour mode. A comma
-    after a formula must not begin the next line.
+    after a formula must not begin the next line, and a wide table must scroll by keys.
     """
     context["default_mode"] = "auto"
     for files in ("script_files", "css_files"):
@@ -27,6 +27,9 @@ def clean_page(app, pagename, templatename, context, doctree):
         body = re.sub(r' id="(?:(?:proof|exercise|solution)-content|proof)"', "", context["body"])
         body = re.sub(r' role="(?:list|doc-biblioentry)"| aria-label="Toggle hidden content"', "", body)
         body = re.sub(r"Solution to(<a [^>]*>) ", r"Solution to \1", body)
+        body = body.replace(
+            '<div class="pst-scrollable-table-container">', '<div class="pst-scrollable-table-container" tabindex="0">'
+        )
         comma = r'(<span class="math [^>]*>[^<]*</span>[,.;:)]+)'
         body = re.sub(r'<script type="text/x-thebe-config">[^<]*</script>\s*<script>kernelName[^<]*</script>', "", body)
         context["body"] = re.sub(comma, r'<span class="nowrap">\1</span>', body)

@@ -17,20 +17,21 @@ from sphinx.application import Sphinx
 STORE = "book/speed.json"
 #: The colours of the book's figures, by kind of task.
 COLORS = {
-    "bound": "#555555",
+    "yardstick": "#555555",
     "radbook": "#0072B2",
     "peer": "#D55E00",
     "part": "#009E73",
     "full": "#E69F00",
     "reduced": "#CC79A7",
 }
-DASHES = {"bound": ":", "radbook": "-", "peer": "--", "part": "-.", "full": "--", "reduced": "-"}
+DASHES = {"yardstick": ":", "radbook": "-", "peer": "--", "part": "-.", "full": "--", "reduced": "-"}
 
 Runs = dict[str, Any]  # what STORE holds
 
 
 def number(x: float) -> str:
     """Three digits, without an exponent."""
+    x = float(f"{x:.3g}")
     return f"{x:,.{max(0, 2 - math.floor(math.log10(x)))}f}" if x > 0 else "0"
 
 
@@ -38,20 +39,20 @@ def table(name: str, runs: Runs) -> list[str]:
     """Tables of the same tasks, as Markdown, one for each run: that of the first run, the others folded."""
     made = {setting: run["tables"][name] for setting, run in runs.items() if name in run["tables"]}
     (setting, first), *others = made.items()
-    lines = ["", f"**{plain(first['title'])}** ({setting})", "", *rows(first), *memory(first)]
+    lines = ["", f"**{plain(first['title'])}** ({setting})", "", *rows(first)]
     for setting, result in others:
-        lines += [f":::{{dropdown}} {setting}", *rows(result), *memory(result), ":::", ""]
+        lines += [f":::{{dropdown}} {setting}", *rows(result), ":::", ""]
     return lines
 
 
 def rows(result: dict[str, Any]) -> list[str]:
     """A table: milliseconds, the ratio to the first line with its quartiles, the ratio to radbook's line."""
-    ours = next(row["seconds"] for row in result["rows"] if row["kind"] == "radbook")
+    ours = next(row["ratio"][0] for row in result["rows"] if row["kind"] == "radbook")
     lines = ["| | ms | over the first | over radbook |", "|---|--:|--:|--:|"]
     for row in result["rows"]:
         middle, low, high = (number(r) for r in row["ratio"])
         ratio = "1" if row is result["rows"][0] else f"{middle}&nbsp;[{low},&nbsp;{high}]"
-        cells = [plain(row["name"]), number(1e3 * row["seconds"]), ratio, number(row["seconds"] / ours)]
+        cells = [plain(row["name"]), number(1e3 * row["seconds"]), ratio, number(row["ratio"][0] / ours)]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
 
@@ -59,13 +60,6 @@ def rows(result: dict[str, Any]) -> list[str]:
 def plain(text: str) -> str:
     """Text that Markdown shows as it is."""
     return escape(text).replace("*", "&#42;")
-
-
-def memory(result: dict[str, Any]) -> list[str]:
-    """What the tasks of a table need beside the network, where it was measured."""
-    found = {name: used for name, used in result.get("memory", {}).items() if used is not None}
-    words = ", ".join(f"{plain(name)} {number(used / 2**20)} MiB" for name, used in found.items())
-    return [f"Memory at the peak, beyond what was there before: {words}.", ""] if found else []
 
 
 def exponent(line: dict[str, Any]) -> float:
@@ -101,12 +95,15 @@ class Where(spine.ChaptersDirective):
     def run(self) -> list[nodes.Node]:
         """One line for each run, and whether there was one on a GPU."""
         runs = measured(self)
-        lines = [f"- {setting}: {run['where']}" for setting, run in runs.items()]
+        lines = []
+        for setting, run in runs.items():
+            where = {result["where"]: None for part in ("tables", "growth") for result in run[part].values()}
+            lines.append(f"- {setting}: {', and '.join(where)}")
         return self.parsed(lines if "cuda" in runs else [*lines, "- no run on a GPU is stored"])
 
 
 class Tables(spine.ChaptersDirective):
-    """``{timings} name ...``: tables, by name."""
+    """``{timings} name ...``: tables, by name; after them those in bfloat16, which only a GPU makes."""
 
     required_arguments = 1
     final_argument_whitespace = True
@@ -115,10 +112,11 @@ class Tables(spine.ChaptersDirective):
         """Those of the names that were measured; one that was not is a warning."""
         runs = measured(self)
         lines = []
-        for name in self.arguments[0].split():
+        names = self.arguments[0].split()
+        for name in [*names, *(f"{name}-bfloat16" for name in names)]:
             if any(name in run["tables"] for run in runs.values()):
                 lines += table(name, runs)
-            else:
+            elif name in names:
                 self.warn(f"{name} was not measured; use `python benchmarks {name}`")
         return self.parsed(lines)
 
@@ -141,9 +139,10 @@ class Growths(spine.ChaptersDirective):
 
 
 def measured(directive: spine.ChaptersDirective) -> Runs:
-    """All runs."""
+    """All runs, a GPU first."""
     directive.env.note_dependency(str(directive.root / STORE))
-    return json.loads((directive.root / STORE).read_text())
+    runs = json.loads((directive.root / STORE).read_text())
+    return dict(sorted(runs.items(), key=lambda item: item[0] != "cuda"))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
