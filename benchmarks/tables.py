@@ -1,4 +1,4 @@
-"""The tables: each lists tasks that do the same work, what bounds them, and their parts."""
+"""The tables: each lists tasks that do the same work, what to compare them with, and their parts."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def use(widths: tuple[int, ...], device: torch.device) -> list[Task]:
     ]
 
 
-def balls(count: int, device: torch.device, method: str = "compact") -> Approximation:
+def balls(count: int, device: torch.device) -> Approximation:
     """A network of bounded width over about ``count`` balls in the plane."""
 
     def f(x: Tensor) -> Tensor:
@@ -204,7 +204,7 @@ def balls(count: int, device: torch.device, method: str = "compact") -> Approxim
 
     box = (torch.full((2,), -1.0, device=device), torch.full((2,), 1.0, device=device))
     eps = math.sqrt(2 / count) / 0.3  # the balls have radius 0.3 eps, and 2 / r^2 of them cover the square
-    return approximate(f, box=box, eps=eps, lipschitz=3, method=method, limit=10**6)
+    return approximate(f, box=box, eps=eps, lipschitz=3, method="compact", limit=10**6)
 
 
 def approximation(count: int, points: int, device: torch.device) -> list[Task]:

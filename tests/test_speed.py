@@ -98,7 +98,7 @@ def small_tables():
     yield growth.synchronisation(40, CPU)
 
 
-def test_a_missing_peer_leaves_what_is_stored(monkeypatch):
+def test_a_missing_peer_is_an_error_with_its_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "e3nn", None)
     with pytest.raises(ImportError, match="e3nn"):
         tables.blocks(6, CPU)
