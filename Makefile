@@ -62,7 +62,7 @@ full: .venv/.done  ## run the experiments of the book in full (an hour or two) a
 
 bench: .venv/.done ## time the package beside peers (half an hour), and store the results
 	$(BIN)/python benchmarks
-	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks activation-4096 inference-4096 --threads 1
+	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks activation-4096 inference-4096 training-full --threads 1
 
 mutate: .venv/.done  ## plant faults in radbook and report how many the tests catch
 	$(BIN)/python tools/mutate.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -70,9 +71,15 @@ def blocks(n: int, device: torch.device) -> list[Task]:
     """Forward and backward of 4096 vectors, n/3 blocks of three numbers each, as equivariant networks have them."""
     v = gaussian(4096, n, device=device).requires_grad_()
     rho = RadialSigmoid()
+    vectors = v.detach().view(4096, -1, 3)
+    out, factor = torch.empty_like(vectors), torch.ones_like(vectors[..., :1])
     tasks = [
         Task("x * 2", with_gradient(lambda x: x * 2, v), "yardstick"),
         Task("radbook, blocks of 3", with_gradient(lambda x: rho(x.view(len(x), -1, 3)).view_as(x), v), "radbook"),
+        Task("norms of the blocks alone", lambda: torch.linalg.vector_norm(vectors, dim=-1), "part"),
+        Task("sums over the blocks alone", lambda: vectors.sum(-1), "part"),
+        Task("a product with a number for each block", lambda: torch.mul(vectors, factor, out=out), "part"),
+        Task("a product with a number for each entry", lambda: torch.mul(vectors, vectors, out=out), "part"),
         Task("radbook, one block", with_gradient(rho, v), "part"),
     ]
     return tasks + [Task(name, with_gradient(f, v)) for name, f in norm_nonlinearities(n, device).items()]
@@ -152,8 +159,8 @@ def training(device: torch.device, *, reduced: bool) -> list[Task]:
 
 
 @torch.no_grad()
-def factors_and_products(network: RadialNetwork) -> tuple[Callable[[], object], Callable[[], object]]:
-    """The tasks of the QR decompositions, and of the products with factors Q that were formed before."""
+def parts_of_compression(network: RadialNetwork) -> dict[str, Callable[[], object]]:
+    """The QR decompositions; the factors Q that radbook forms; the products with all factors Q, formed before."""
     isometries = qr_compress(network).isometries
     weights = [linear.weight for linear in network.linears]
     products = [w if v is None else w @ v for w, v in zip(weights, (None, *isometries), strict=True)]
@@ -162,7 +169,14 @@ def factors_and_products(network: RadialNetwork) -> tuple[Callable[[], object], 
         torch.cat([b, w], dim=1) for b, w, v in zip(biases, products, isometries, strict=False) if v is not None
     ]
     pairs = [(w, v) for w, v in zip(weights[1:], isometries, strict=True) if v is not None]
-    return lambda: [torch.geqrf(a) for a in extended], lambda: [v.mT @ w.mT for w, v in pairs]
+    reflectors = [torch.geqrf(a) for a in extended]
+    formed = [pair for pair, (w, v) in zip(reflectors, pairs, strict=True) if len(w) > v.shape[1]]
+    return {
+        "geqrf": lambda: [torch.geqrf(a) for a in extended],
+        "Q": lambda: [torch.linalg.householder_product(*pair) for pair in formed],
+        "Q'W'": lambda: [v.mT @ w.mT for w, v in pairs],
+        "WQ": lambda: [w @ v for w, v in pairs],
+    }
 
 
 def random_network(widths: tuple[int, ...], device: torch.device, dtype: torch.dtype = torch.float32) -> RadialNetwork:
@@ -174,11 +188,13 @@ def random_network(widths: tuple[int, ...], device: torch.device, dtype: torch.d
 def compression(widths: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> list[Task]:
     """Lossless compression; the published protocol works in float64, whatever the network."""
     network = random_network(widths, device, dtype)
-    factors, products = factors_and_products(network)
+    parts = parts_of_compression(network)
     return [
-        Task("geqrf and products alone", lambda: (factors(), products()), "yardstick"),
+        Task("geqrf and products alone", lambda: (parts["geqrf"](), parts["Q'W'"]()), "yardstick"),
         Task("radbook", lambda: qr_compress(network), "radbook"),
-        Task("geqrf alone", factors, "part"),
+        Task("geqrf and products in the form WQ alone", lambda: (parts["geqrf"](), parts["WQ"]()), "yardstick"),
+        Task("geqrf alone", parts["geqrf"], "part"),
+        Task("forming factors Q alone", parts["Q"], "part"),
         Task("one read of the weights", lambda: [p.sum() for p in network.parameters()], "yardstick"),
         Task("complete factors", lambda: complete_compression(network)),
         Task("the protocol of Ganev et al.", lambda: published_compression(network)),
@@ -253,8 +269,10 @@ def many_starts(d: int, nodes: int, fewer: int, starts: int, device: torch.devic
     a = a / nodes
     target = network_target(a, w)
 
+    apart = [(b[i].detach().requires_grad_(), v[i].detach().requires_grad_()) for i in range(starts)]
+
     def one_by_one(loss: Callable[[Tensor, Tensor], Tensor]) -> list[object]:
-        return [torch.autograd.grad(loss(b[i], v[i]), [b, v]) for i in range(starts)]
+        return [torch.autograd.grad(loss(*start), start) for start in apart]
 
     return [
         Task("Gram products alone", lambda: (v.detach() @ w.mT, v.detach() @ v.detach().mT), "yardstick"),
@@ -266,9 +284,10 @@ def many_starts(d: int, nodes: int, fewer: int, starts: int, device: torch.devic
 
 def imports() -> list[Task]:
     """What it takes to start Python and import; the last one is what the script of Ganev et al. imports."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
     def start(code: str) -> Callable[[], object]:
-        return lambda: subprocess.run([sys.executable, "-c", code], check=True)
+        return lambda: subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
     return [
         Task("torch", start("import torch"), "yardstick"),

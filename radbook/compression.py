@@ -93,36 +93,41 @@ def qr_compress(network: RadialNetwork) -> Compression:
     Raises:
         ValueError: a parameter is NaN or infinite.
     """
-    check_finite(network)
     weights, biases, factors = [], [], []
     factor = None
     *hidden, last = network.linears
     for linear in hidden:
-        bias, weight = linear.bias, _times(linear.weight, factor)
+        bias, weight = linear.bias, _times(linear.weight, factor, network)
         columns = weight.shape[1] + 1
         if linear.out_features <= columns:
             factor = None
         else:
-            reflectors, scales = torch.geqrf(torch.cat([bias[:, None], weight], dim=1))
+            reflectors, scales = torch.geqrf(torch.cat([bias[None], weight.mT]).mT)  # column by column, as LAPACK
             factor, r = (reflectors, scales), reflectors[:columns].triu()
             bias, weight = r[:, 0], r[:, 1:]
         factors.append(factor)
         weights.append(weight)
         biases.append(bias)
-    weights.append(_times(last.weight, factor))
+    weights.append(_times(last.weight, factor, network))
     biases.append(last.bias)
     return Compression(network.with_parameters(weights, biases), tuple(factors))
 
 
-def _times(weight: Tensor, factor: tuple[Tensor, Tensor] | None) -> Tensor:
+def _times(weight: Tensor, factor: tuple[Tensor, Tensor] | None, network: RadialNetwork) -> Tensor:
     """The product W V; V is only formed where W has more rows than V has columns, and reflecting W would cost more."""
-    if factor is None:
-        return weight
-    columns = factor[0].shape[1]
-    if len(weight) <= columns:
-        return torch.ormqr(*factor, weight, left=False)[:, :columns]
-    v = torch.linalg.householder_product(*factor)
-    return (v.mT @ weight.mT).mT  # for thin V, torch reads W faster than in W V
+    product, columns = weight, weight.shape[1]
+    if factor is not None:
+        columns = factor[0].shape[1]
+        if len(weight) <= columns:
+            product = torch.ormqr(*factor, weight, left=False)  # W Q, which begins with W V
+        else:
+            v = torch.linalg.householder_product(*factor)
+            # for thin V this reads W faster than W V does, and in parts still faster
+            parts = [v.mT @ part.mT for part in weight.split(512 if columns <= 16 else len(weight))]
+            product = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).mT
+    if not product.sum().isfinite():  # NaN and infinity in W stay in the product, which is smaller to read
+        check_finite(network)
+    return product[:, :columns]
 
 
 @torch.no_grad()

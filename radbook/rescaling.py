@@ -31,7 +31,7 @@ def radius(v: Tensor) -> Tensor:
         ValueError: v has no last dimension, or an empty one.
     """
     _check_vectors(v)
-    return _safe_norm(v) if torch.compiler.is_compiling() else _Polar.apply(v)[1]
+    return _polar(v)[1]
 
 
 def _check_vectors(v: Tensor) -> None:
@@ -65,12 +65,34 @@ def _norm(v: Tensor) -> tuple[Tensor, bool]:
     low, high = (v.shape[-1] * limits.tiny / limits.eps) ** 0.5, math.inf
     if not r.numel():
         return r, True
-    least, greatest = r.aminmax()  # NaN where there is one
+    least, greatest = r.detach().aminmax()  # NaN where there is one
     if low < least and greatest < high:
         return r, True
     rough = ~((low < r) & (r < high))[..., 0]
     r[rough] = _safe_norm(v[rough])
     return r, False
+
+
+def _as_formula() -> bool:
+    """Whether torch will differentiate, batch or translate what is done here, and needs a formula for it.
+
+    Through a Function, transforms of ``torch.func`` lose tangents of tangents.
+    """
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return True
+    return torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _by_hand(v: Tensor) -> bool:
+    """Whether the derivatives of the two Functions below are used: only where there is a backward pass."""
+    return v.requires_grad and torch.is_grad_enabled() and not _as_formula()
+
+
+def _polar(v: Tensor) -> tuple[Tensor, Tensor, bool]:
+    """v, its norms, and whether these are known to be positive and finite."""
+    if _by_hand(v):
+        return _Polar.apply(v)
+    return (v, _safe_norm(v), False) if _as_formula() else (v, *_norm(v))
 
 
 class _Polar(torch.autograd.Function):
@@ -80,15 +102,13 @@ class _Polar(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(v: Tensor) -> tuple[Tensor, Tensor, bool]:
-        return v.detach(), *_norm(v)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
+    def forward(ctx, v: Tensor) -> tuple[Tensor, Tensor, bool]:
+        r, regular = _norm(v)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs, output[1])
-        ctx.save_for_forward(*inputs, output[1])
-        ctx.over = torch.div if output[2] else _over
+        ctx.save_for_backward(v, r)
+        ctx.save_for_forward(v, r)
+        ctx.over = torch.div if regular else _over
+        return v.detach(), r, regular
 
     @staticmethod
     def backward(ctx, *grad_outputs):
@@ -107,25 +127,15 @@ class _Polar(torch.autograd.Function):
         v, r = ctx.saved_tensors
         return t, ctx.over((t * v).sum(-1, keepdim=True), r), None
 
-    @staticmethod
-    def vmap(info, in_dims, *args):
-        v, r, _ = _Polar.apply(args[0].movedim(in_dims[0], 0))
-        return (v, r, False), (0, 0, None)
-
 
 class _Scale(torch.autograd.Function):
     """(v, factor) to factor * v, for a factor of shape (..., 1)."""
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(v: Tensor, factor: Tensor) -> Tensor:
+    def forward(ctx, v: Tensor, factor: Tensor) -> Tensor:
+        ctx.save_for_backward(v, factor)
+        ctx.save_for_forward(v, factor)
         return factor * v
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx, *grad_outputs):
@@ -241,11 +251,10 @@ def rescale(v: Tensor, profile: Profile, slope: float | Tensor | None = None) ->
         >>> rescale(torch.tensor([3.0, 4.0]), lambda r: r**2)
         tensor([15., 20.])
     """
-    if torch.compiler.is_compiling():  # it fuses the definition itself, and takes no Function that has a jvp
-        return scaling_factor(radius(v), profile, slope) * v
     _check_vectors(v)
-    v, r, regular = _Polar.apply(v)
-    return _Scale.apply(v, _factor(r, regular, profile, slope))
+    v, r, regular = _polar(v)
+    factor = _factor(r, regular, profile, slope)
+    return _Scale.apply(v, factor) if _by_hand(v) else factor * v
 
 
 def rescale_(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -> Tensor:
@@ -270,7 +279,7 @@ def rescale_(v: Tensor, profile: Profile, slope: float | Tensor | None = None) -
         tensor([15., 20.])
     """
     _check_vectors(v)
-    _, r, regular = (v, _safe_norm(v), False) if torch.compiler.is_compiling() else _Polar.apply(v)
+    _, r, regular = _polar(v)
     factor = _factor(r, regular, profile, slope)
     if factor.requires_grad:
         raise ValueError("a gradient is required, which needs the old v: call rescale, or use torch.no_grad()")

@@ -168,6 +168,12 @@ def test_finite_weights_may_have_a_sum_that_overflows():
     assert qr_compress(net).network.widths == (2, 3, 1)
 
 
+def test_a_layer_may_stand_twice_in_a_network():
+    net = RadialNetwork((2, 8, 8, 8), Squash())
+    net.linears[1] = net.linears[2]
+    assert qr_compress(net).network.widths == reduced_widths(net.widths)
+
+
 def test_no_hidden_layer():
     net = RadialNetwork((3, 2), Squash())
     c = qr_compress(net)
@@ -181,13 +187,29 @@ def test_the_jump_of_the_radial_sigmoid_is_only_at_zero():
     assert relative_sup_error(net, qr_compress(net).network, x) <= 50 * torch.finfo(torch.float32).eps * 3
 
 
-@pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_weights_that_are_no_numbers_are_named(value):
-    net = RadialNetwork((1, 6, 1), Squash())
-    with torch.no_grad():
-        net.linears[0].weight[2] = value
-    with pytest.raises(ValueError, match=r"linears.0.weight has 1 entries that are NaN or infinite"):
-        qr_compress(net)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("widths", [(1, 6, 1), (2, 3, 2), (2, 9, 8, 5), (1, 600, 600, 1)])
+@pytest.mark.parametrize("plain", [True, False])
+def test_weights_that_are_no_numbers_are_named(value, widths, plain):
+    """Wherever they are, also where the reflections or factors are 0 (of weights that are 0, or 1 on a diagonal)."""
+    net = random_network(widths, "shifted-relu-trainable", seed=1, dtype=torch.float32)
+    where = torch.Generator().manual_seed(0)
+    for name, p in net.named_parameters():
+        for kept in ["eye", "zero"] if plain else ["random"]:
+            with torch.no_grad():
+                for q in net.parameters():
+                    if kept == "eye" and q.ndim == 2:
+                        torch.nn.init.eye_(q)
+                    elif kept == "zero":
+                        q.zero_()
+            for entry in torch.randperm(p.numel(), generator=where)[:20]:
+                with torch.no_grad():
+                    before = p.view(-1)[entry].item()
+                    p.view(-1)[entry] = value
+                with pytest.raises(ValueError, match=rf"{name} has 1 entries that are NaN or infinite"):
+                    qr_compress(net)
+                with torch.no_grad():
+                    p.view(-1)[entry] = before
 
 
 @pytest.mark.parametrize(

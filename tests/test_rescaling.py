@@ -2,12 +2,15 @@
 
 import copy
 import io
+import itertools
 import math
+import warnings
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, vmap
 from variants import ACTIVATIONS, BACKENDS, DEVICES, DTYPES, JUMPS_AT_ZERO, activations, gaussian, generator, seeds
 
@@ -190,12 +193,19 @@ def derivatives(module, v, w):
     yield hessian(along, 1)(theta, v)
     yield jacrev(jacrev(loss, 1), 1)(theta, v)
     yield vmap(jacfwd(grad(loss, 1), 1), (None, 1))(theta, torch.stack([v, w], 1))
+    for chain in itertools.product((jacfwd, jacrev), repeat=3):
+        third = loss
+        for way in chain:
+            third = way(third, 1)
+        yield third(theta, v)
     for strategy in ("reverse-mode", "forward-mode"):
         yield torch.autograd.functional.jacobian(f, v, vectorize=True, strategy=strategy)
     v = v.clone().requires_grad_()
     (first,) = torch.autograd.grad((f(v) ** 3 * w).sum(), v, create_graph=True)
     yield first
-    yield from torch.autograd.grad((first * w).sum(), [v, *module.parameters()])
+    second = torch.autograd.grad((first * w).sum(), [v, *module.parameters()], create_graph=True)
+    yield from second
+    yield from torch.autograd.grad((second[0] * w).sum(), [v, *module.parameters()])
 
 
 @EVERY
@@ -206,6 +216,45 @@ def test_every_transform_agrees_with_the_formula_by_hand(name):
         assert torch.allclose(
             got, expected, rtol=0, atol=rounding(100, v.dtype) * max(1.0, float(expected.detach().abs().max()))
         )
+
+
+@EVERY
+@pytest.mark.parametrize("way", [jacfwd, jacrev])
+@pytest.mark.parametrize("other", [jacfwd, jacrev])
+@pytest.mark.parametrize("scale", [1.0, 0.0, 1e-200, 1e200])
+def test_second_derivatives_do_not_depend_on_the_batch(name, way, other, scale):
+    rho = ACTIVATIONS[name]()
+    v = gaussian(2, 3, seed=18)
+    both = way(other(rho))(torch.stack([v[0], scale * v[1]]))[0, :, 0, :, 0]
+    assert torch.allclose(both, way(other(ByHand(rho)))(v[0]), rtol=0, atol=rounding(10, v.dtype))
+
+
+@EVERY
+@pytest.mark.parametrize("scale", [1.0, 0.0])
+def test_the_backward_pass_of_a_tangent(name, scale):
+    """Dual numbers with a gradient: forward outside of torch.func, then backward."""
+    rho, v, t = ACTIVATIONS[name](), gaussian(4, 3, seed=19), gaussian(4, 3, seed=20)
+    v[1] *= scale
+    v.requires_grad_()
+
+    def along(f):
+        with forward_ad.dual_level():
+            tangent = forward_ad.unpack_dual(f(forward_ad.make_dual(v, t))).tangent
+        assert tangent is not None
+        return torch.autograd.grad((tangent**2).sum(), v)[0]
+
+    got, expected = along(rho), along(ByHand(rho))
+    kept = [0, 2, 3] if scale == 0 else [0, 1, 2, 3]  # the formula by hand fails at 0
+    assert torch.allclose(got[kept], expected[kept], rtol=0, atol=rounding(100, v.dtype))
+    assert torch.isfinite(got).all()
+
+
+def test_a_trace_holds_for_other_vectors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that shapes are looked at, and that tracing is deprecated
+        traced = torch.jit.trace(Squash(), (torch.ones(2, 3),))
+    for v in (torch.zeros(2, 3), torch.full((2, 3), 1e30)):
+        assert torch.allclose(traced(v), Squash()(v))
 
 
 @EVERY
@@ -313,12 +362,27 @@ def test_factor_is_h_over_r():
 
 
 @EVERY
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("scale", [1.0, 0.0, 1e-30, 1e30])
+def test_the_same_numbers_whether_or_not_there_are_gradients(name, dtype, device, scale):
+    rho = ACTIVATIONS[name]().to(device, dtype)
+    v = gaussian(6, 4, seed=17, dtype=dtype, device=device)
+    v[1] *= scale
+    assert torch.equal(rho(v), rho(v.clone().requires_grad_()))
+    for shift in rho.parameters():
+        one, other = (torch.autograd.grad(rho(u).sum(), shift)[0] for u in (v, v.clone().requires_grad_()))
+        assert torch.allclose(one, other, rtol=rounding(4, dtype), atol=0)
+
+
+@EVERY
 @pytest.mark.parametrize("dtype", [*DTYPES, torch.bfloat16])
 @pytest.mark.parametrize("device", DEVICES)
-def test_in_place_is_the_same_map(name, dtype, device):
+@pytest.mark.parametrize("zero", [False, True])
+def test_in_place_is_the_same_map(name, dtype, device, zero):
     rho = ACTIVATIONS[name]().to(device, dtype).requires_grad_(False)
     v = gaussian(6, 4, seed=13, dtype=dtype, device=device)
-    v[1] = 0
+    v[1] *= not zero
     expected = rho(v)
     assert rescale_(v, rho.profile, rho.slope) is v
     assert torch.equal(v, expected)

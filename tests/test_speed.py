@@ -132,13 +132,13 @@ def test_tasks_take_turns_and_ratios_are_of_their_round(monkeypatch):
         return timing.Task(name, call)
 
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now)
-    first, second = timing.compare([task("a", 1.0), task("b", 3.0)], rounds=5, warm_up=2)
+    first, second = timing.compare([task("a", 10.0), task("b", 30.0)], rounds=5, warm_up=2)
     assert "".join(order) == "ab" * 7
     assert first.ratio == (1, 1, 1) and second.ratio == (3, 3, 3)
-    assert first.seconds == 16 and second.seconds == 48  # of the third round of 4, 8, 16, 32, 64
+    assert first.seconds == 160 and second.seconds == 480  # of the third round of 4, 8, 16, 32, 64
 
 
-def test_a_short_task_is_repeated(monkeypatch):
+def test_a_short_task_is_repeated_after_a_call_that_does_not_count(monkeypatch):
     now = 0.0
 
     def call():
@@ -148,7 +148,7 @@ def test_a_short_task_is_repeated(monkeypatch):
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now)
     rows = timing.compare([timing.Task("a", call)], rounds=3, warm_up=1)
     assert rows[0].seconds == pytest.approx(timing.SHORTEST / 4)
-    assert now == pytest.approx(timing.SHORTEST / 4 * (1 + 3 * 4))
+    assert now == pytest.approx(timing.SHORTEST / 4 * (1 + 3 * (1 + 4)))
 
 
 def test_results_are_kept_beside_others(monkeypatch, tmp_path):
