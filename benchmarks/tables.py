@@ -269,6 +269,7 @@ def many_starts(d: int, nodes: int, fewer: int, starts: int, device: torch.devic
     a = a / nodes
     target = network_target(a, w)
 
+    cosines = 2 * torch.rand(starts, fewer, nodes, dtype=torch.float64, device=device) - 1
     apart = [(b[i].detach().requires_grad_(), v[i].detach().requires_grad_()) for i in range(starts)]
 
     def one_by_one(loss: Callable[[Tensor, Tensor], Tensor]) -> list[object]:
@@ -277,6 +278,8 @@ def many_starts(d: int, nodes: int, fewer: int, starts: int, device: torch.devic
     return [
         Task("Gram products alone", lambda: (v.detach() @ w.mT, v.detach() @ v.detach().mT), "yardstick"),
         Task("radbook", lambda: torch.autograd.grad(target.loss(b, v).sum(), [b, v]), "radbook"),
+        Task("arc cosines of as many numbers", lambda: cosines.acos(), "part"),
+        Task("square roots of as many numbers", lambda: (1 - cosines * cosines).sqrt(), "part"),
         Task("the same, start by start", lambda: one_by_one(target.loss)),
         Task("a loop that knows of one start only", lambda: one_by_one(lambda b, v: population_loss(a, w, b, v))),
     ]
